@@ -1,0 +1,99 @@
+"""What stands in the demo's Proxmox: VMs, snapshots, ISO images, templates, storages."""
+
+import time
+
+GIB = 1024 ** 3
+DAY = 86400
+
+# name, tags, status as the list shows it, cores, MiB of memory, GiB of disk, days since start
+VMS = {
+    1000: ("gateway", "admin", "running", 2, 2048, 16, 12),
+    1001: ("directory", "admin", "running", 2, 4096, 32, 12),
+    1002: ("monitoring", "admin", "running", 4, 8192, 64, 9),
+    1003: ("backup", "admin", "stopped", 2, 2048, 128, 0),
+    1010: ("analyst-01", "student", "running", 2, 4096, 32, 1),
+    1011: ("analyst-02", "student", "paused", 2, 4096, 32, 1),
+    1012: ("analyst-03", "student", "stopped", 2, 4096, 32, 0),
+    1020: ("webshop", "vuln", "running", 1, 1024, 8, 3),
+    1021: ("intranet", "vuln", "running", 2, 2048, 16, 3),
+    1022: ("old-mail", "vuln", "stopped", 1, 512, 8, 0),
+    1023: ("plant-hmi", "ot;vuln", "paused", 1, 1024, 8, 2),
+}
+TEMPLATE = 9000
+WITH_SNAPSHOTS = 1020
+
+ISOS = {"debian-12.11.0-amd64-netinst.iso": 702, "ubuntu-24.04.2-live-server-amd64.iso": 3060,
+        "virtio-win-0.1.271.iso": 693}
+TEMPLATES = {"debian-12-standard_12.7-1_amd64.tar.zst": 121, "alpine-3.21-default_20241217_amd64.tar.xz": 3}
+
+
+def furnish(pve, node):
+    """Put nodes, storages and guests into an empty fake."""
+    pve.nodes = {node: {"online": True}}
+    pve.storages = {
+        "local": {"type": "dir", "path": "/var/lib/vz", "content": "iso,vztmpl,backup,snippets", "active": 1,
+                  "files": set(), "total": 200 * GIB, "avail": 180 * GIB},
+        "local-lvm": {"type": "lvmthin", "vgname": "pve", "thinpool": "data", "content": "images,rootdir",
+                      "active": 1, "files": set(), "total": 2048 * GIB, "avail": 1500 * GIB},
+        "library": {"type": "nfs", "server": "192.0.2.20", "export": "/srv/library", "path": "/mnt/pve/library",
+                    "content": "iso,vztmpl", "shared": 1, "active": 1, "files": set(),
+                    "total": 4096 * GIB, "avail": 3000 * GIB},
+        "archive": {"type": "nfs", "server": "192.0.2.21", "export": "/srv/archive", "path": "/mnt/pve/archive",
+                    "content": "backup", "shared": 1, "active": 0, "disable": 1, "files": set()},
+    }
+    for storage in ("local", "library"):
+        for name, mebibytes in ISOS.items():
+            pve.store_file(storage, name, mebibytes * 1024 ** 2)
+        for name, mebibytes in TEMPLATES.items():
+            pve.store_file(storage, name, mebibytes * 1024 ** 2, content="vztmpl")
+    for number, vm in VMS.items():
+        add_vm(pve, node, number, *vm)
+    add_template(pve, node)
+    add_snapshots(pve.vm(WITH_SNAPSHOTS))
+
+
+def add_vm(pve, node, number, name, tags, status, cores, memory, disk, days):
+    running = status != "stopped"
+    vm = pve.add_vm(
+        number, name, node=node, status="running" if running else "stopped", qmpstatus=status,
+        config={
+            "name": name, "tags": tags, "description": "Part of the demo range.", "ostype": "l26",
+            "cores": cores, "sockets": 1, "cpu": "host", "memory": memory, "numa": 0, "agent": "1",
+            "scsihw": "virtio-scsi-single", "boot": "order=scsi0;ide2;net0",
+            "scsi0": "local-lvm:vm-%d-disk-0,iothread=1,size=%dG" % (number, disk),
+            "ide2": "local:iso/debian-12.11.0-amd64-netinst.iso,media=cdrom,size=702M",
+            "net0": "virtio=BC:24:11:00:%02X:%02X,bridge=vmbr0,firewall=1" % divmod(number, 256),
+        })
+    vm.start_secs, vm.stop_secs, vm.shutdown_secs = 1, 1, 3
+    if running:
+        vm.started_at = time.time() - days * DAY
+        used = memory * 1024 ** 2
+        vm.stats = {"cpu": 0.01 * (number % 7 + 1), "mem": used // 2 + used // 10 * (number % 4),
+                    "netin": number * 91_000, "netout": number * 37_000}
+
+
+def add_template(pve, node):
+    """A Debian with cloud-init, for the bundles that make VMs."""
+    vm = pve.add_vm(
+        TEMPLATE, "debian-12-cloud", node=node, template=True,
+        config={
+            "name": "debian-12-cloud", "template": 1, "tags": "template", "ostype": "l26", "cores": 2, "sockets": 1,
+            "cpu": "x86-64-v2-AES", "memory": 2048, "agent": "1", "scsihw": "virtio-scsi-single",
+            "boot": "order=scsi0", "scsi0": "local-lvm:base-%d-disk-0,size=8G" % TEMPLATE,
+            "ide2": "local-lvm:vm-%d-cloudinit,media=cdrom,size=4M" % TEMPLATE, "ciuser": "range",
+            "ipconfig0": "ip=dhcp", "serial0": "socket", "vga": "serial0",
+            "net0": "virtio=BC:24:11:00:90:00,bridge=vmbr0,firewall=1",
+        })
+    vm.start_secs = 1
+
+
+def add_snapshots(vm):
+    """Two, the second made on top of the first."""
+    parent = None
+    for name, description, days in (("clean", "As installed.", 30), ("before-exercise", "Ready for students.", 2)):
+        vm.snapshots[name] = {
+            **{key: value for key, value in vm.config.items() if key not in ("description", "parent")},
+            "description": description, "snaptime": int(time.time()) - days * DAY,
+            **({"parent": parent} if parent else {})}
+        parent = name
+    vm.config["parent"] = parent

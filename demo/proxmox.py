@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""A Proxmox to play with: the PVE 9 API of node px-testing on a loopback address, over TLS.
+
+Prints one line of JSON when it is ready, writes an inventory that points at
+itself, and takes both away again when it ends. See README.md beside this file.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+import uuid
+
+from fakepve import FakePve
+from fakepve.certs import make_cert
+from fakepve.server import error
+
+import faults
+import guests
+
+HOST = "127.0.0.1"
+NODE = "px-testing"
+USER = "root@pam"
+TOKEN_ID = "demo"
+
+INVENTORY = """\
+# Written by the demo's Proxmox, which removes it when it ends.
+all:
+  children:
+    range42_infrastructure:
+      children:
+        proxmox:
+          hosts:
+            {node}:
+              ansible_connection: local
+              ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
+              proxmox_node: {node}
+              proxmox_api_host: "{api_host}"
+              proxmox_api_user: {user}
+              proxmox_api_token_id: {token_id}
+              proxmox_api_token_secret: {token_secret}
+              proxmox_validate_certs: true
+              proxmox_ca_file: {cert}
+    # Three names for this machine, to try ping and the bundles on.
+    demo_linux:
+      hosts:
+        demo-linux-01:
+        demo-linux-02:
+        demo-linux-03:
+      vars:
+        ansible_connection: local
+        ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
+"""
+
+
+class DemoPve(FakePve):
+    """fakepve, with faults that can be switched on from outside (faults.py)."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.refusal = None
+
+    async def _answer(self, request, handler, generic, path_node):
+        if self.refusal:
+            return error(*self.refusal)
+        return await super()._answer(request, handler, generic, path_node)
+
+
+def write_private(path, text):
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        out.write(text)
+
+
+def remove(paths):
+    for path in paths:
+        try:
+            os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
+        except OSError:
+            pass  # gone already, or a folder that holds something of another's
+
+
+def end_of(options):
+    """An event that is set when the demo is to end."""
+    loop, end = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, end.set)
+    if options.eof_fd is None:
+        loop.add_signal_handler(signal.SIGINT, end.set)
+    else:
+        # Ctrl-C in a terminal reaches the server too, which is to end first.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.set_blocking(options.eof_fd, False)
+
+        def readable():
+            try:
+                if not os.read(options.eof_fd, 4096):
+                    end.set()
+            except BlockingIOError:
+                pass
+        loop.add_reader(options.eof_fd, readable)
+    return end
+
+
+async def serve(options, made):
+    end = end_of(options)
+    cert, key = (os.path.join(options.dir, "fakepve." + ending) for ending in ("crt", "key"))
+    inventory = os.path.join(options.dir, "inventory")
+    hosts = os.path.join(inventory, "hosts.yml")
+    made += [cert, key, hosts, inventory, options.dir]
+
+    pve = DemoPve(user=USER, password=secrets.token_urlsafe(24), host=HOST, port=options.port)
+    pve.time_scale = options.time_scale
+    secret = str(uuid.uuid4())
+    pve.apitokens["%s!%s" % (USER, TOKEN_ID)] = secret
+    guests.furnish(pve, NODE)
+    make_cert(options.dir, hosts=(HOST,))
+    await pve.start(cert, key)
+    control = await faults.listen(pve, HOST, cert, key)
+
+    ready = {"api_host": "%s:%d" % (HOST, pve.port), "node": NODE, "user": USER, "token_id": TOKEN_ID,
+             "token_secret": secret, "inventory": inventory, "cert": cert, "control": control.url}
+    os.makedirs(inventory, mode=0o700, exist_ok=True)
+    write_private(hosts, INVENTORY.format(**ready))
+    print(json.dumps(ready), flush=True)
+    await end.wait()
+    await control.stop()
+    await pve.stop()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dir", required=True, help="where the certificate and the inventory go; made if missing")
+    parser.add_argument("--port", type=int, default=0, help="port of the API (default: 0, a free one)")
+    parser.add_argument("--eof-fd", type=int, metavar="N",
+                        help="end when this descriptor reads end-of-file, and leave Ctrl-C to others")
+    parser.add_argument("--time-scale", type=float, default=0.05,
+                        help="seconds that a second of Proxmox's work takes here (default 0.05; 0: none at all)")
+    options = parser.parse_args()
+    options.dir = os.path.abspath(options.dir)
+    made = []
+    os.makedirs(options.dir, mode=0o700, exist_ok=True)
+    try:
+        asyncio.run(serve(options, made))
+    except OSError as problem:
+        sys.exit("demo Proxmox: %s" % problem)
+    finally:
+        remove(made)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""What an operation is given: the run's variables, a connection, the node; and how one is run."""
+
+from .connection import Connection, OperationFailed, api_path
+
+TRUE = ("true", "yes", "on", "1")
+FALSE = ("false", "no", "off", "0", "")
+
+
+def elected_host(task_vars, node):
+    """The host of the play that does the work for `node`.
+
+    A cluster may have several hosts in the inventory, and each of them would
+    start the same VM. The host named like the node does it; where none is, the
+    first one that stands for that node.
+    """
+    here = task_vars["inventory_hostname"]
+    peers = task_vars.get("ansible_play_hosts_all") or [here]
+    if len(peers) == 1 or node is None:
+        return here
+    if node in peers:
+        return node
+    hostvars = task_vars["hostvars"]
+    return next((peer for peer in peers if hostvars[peer].get("proxmox_node") == node), here)
+
+
+def perform(variables, check_mode=False):
+    """Run the operation named by `proxmox_vm_action`; the task's result, under the operation's name."""
+    from .actions import ACTIONS
+    name = variables.get("proxmox_vm_action")
+    if not name:
+        raise OperationFailed("proxmox_vm_action names no operation.")
+    if str(name) not in ACTIONS:
+        raise OperationFailed("proxmox_vm_action %r is not an operation of this role." % str(name)[:80])
+    action = ACTIONS[str(name)]
+    if check_mode and action.changes:
+        return {"skipped": True, "skip_reason": "check mode changes nothing"}
+    operation = Operation(str(name), variables)
+    for needed in action.needs:
+        operation.required(needed)
+    try:
+        result = action.function(str(name))(operation)
+    finally:
+        operation.close()
+    return {"changed": action.changes, str(name): result, "_ansible_verbose_always": True}
+
+
+class Operation:
+    """One operation at work. Every variable is read through here, so types are settled in one place."""
+
+    def __init__(self, name, variables):
+        self.name = name
+        self.variables = variables
+        self.connection = None
+
+    # -------------------------------------------------------------- variables
+
+    def value(self, name):
+        """The variable, or None where it is missing, null or empty."""
+        value = self.variables.get(name)
+        return None if value is None or value == "" else value
+
+    def required(self, name):
+        value = self.value(name)
+        if value is None:
+            raise OperationFailed("%s needs the variable %s." % (self.name, name))
+        return value
+
+    def text(self, name):
+        value = self.value(name)
+        return None if value is None else str(value)
+
+    def integer(self, name):
+        value = self.value(name)
+        try:
+            return None if value is None else int(str(value)) if not isinstance(value, bool) else int(value)
+        except ValueError:
+            raise OperationFailed("%s must be a whole number." % name) from None
+
+    def number(self, name):
+        value = self.value(name)
+        try:
+            return None if value is None else float(value)
+        except (TypeError, ValueError):
+            raise OperationFailed("%s must be a number." % name) from None
+
+    def flag(self, name):
+        value = self.value(name)
+        if value is None:
+            return None
+        word = str(value).strip().lower()
+        if word not in TRUE + FALSE:
+            raise OperationFailed("%s must be true or false." % name)
+        return word in TRUE
+
+    def vmid(self, name="vm_id"):
+        """A VM's id as decimal text, as it stands in API paths and most results."""
+        vmid = self.text(name)
+        if vmid is None or not (vmid.isascii() and vmid.isdigit()):
+            raise OperationFailed("%s must be the number of a VM." % name)
+        return vmid
+
+    @property
+    def node(self):
+        return str(self.required("proxmox_node"))
+
+    # ----------------------------------------------------------------- Proxmox
+
+    @property
+    def api(self):
+        """The connection, opened by the first request: wrong variables never reach Proxmox."""
+        if self.connection is None:
+            self.connection = Connection(
+                str(self.required("proxmox_api_host")),
+                str(self.required("proxmox_api_user")),
+                str(self.required("proxmox_api_token_id")),
+                str(self.required("proxmox_api_token_secret")),
+                verify=self.flag("proxmox_validate_certs") or False,
+                ca_file=self.text("proxmox_ca_file"),
+                timeout=self.number("proxmox_api_timeout") or 30)
+        return self.connection
+
+    def close(self):
+        if self.connection is not None:
+            self.connection.close()
+
+    def path(self, *segments):
+        """A path below the node's own."""
+        return api_path("nodes", self.node, *segments)
+
+    def vm_path(self, *segments):
+        """A path below the VM's own."""
+        return self.path("qemu", self.vmid(), *segments)
+
+    def get(self, path, **parameters):
+        return self.api.get(path, **parameters)
+
+    def send(self, method, path, **parameters):
+        """A change that Proxmox makes at once."""
+        return self.api.request(method, path, parameters)
+
+    def task(self, method, path, **parameters):
+        """A change that Proxmox makes as a task: started, waited for, its UPID returned."""
+        upid = self.api.request(method, path, parameters)
+        return self.api.wait(upid, self.number("proxmox_task_timeout") or 600)
+
+    def vm_status(self):
+        return self.get(self.vm_path("status", "current"))
+
+    def vm_name(self):
+        """The VM's name: as given, else as Proxmox has it."""
+        return self.text("vm_name") or self.vm_status().get("name")
+
+    # ------------------------------------------------------------------ result
+
+    def result(self, **members):
+        return {"action": self.name, "source": "proxmox", "proxmox_node": self.text("proxmox_node"), **members}
