@@ -53,11 +53,28 @@ class ActionModule(ActionBase):
         proxmox = load_package()
         variables = Variables(task_vars, self._templar)
         try:
-            stand_in = proxmox.elected_host(task_vars, variables.get("proxmox_node"))
-            if stand_in != task_vars["inventory_hostname"]:
-                return {"skipped": True, "skip_reason": "%s does this operation" % stand_in}
+            elected = self.elected_host(proxmox, variables, task_vars)
+            if elected != task_vars["inventory_hostname"]:
+                return {"skipped": True, "skip_reason": "%s does it" % elected}
             return proxmox.perform(variables, check_mode=self._task.check_mode)
         except proxmox.OperationFailed as failure:
             # A result rather than an exception: ansible-core 2.19 would wrap
             # the one sentence that matters in its own.
             return {"failed": True, "msg": str(failure)}
+
+    def elected_host(self, proxmox, variables, task_vars):
+        """The host of the play that does it: by node, or by API host where a datacenter is meant."""
+        peers = list(task_vars.get("ansible_play_hosts_all") or [task_vars["inventory_hostname"]])
+        if len(peers) == 1:
+            return peers[0]
+        if str(variables.get("proxmox_vm_action")).startswith("firewall_dc_"):
+            # The request may name the API host. Then the host of the inventory
+            # that has it is the one whose token belongs there, and hostvars
+            # would show the request's value for every host.
+            inventory = self._task.get_variable_manager()._inventory
+            return proxmox.elected_host(
+                peers, variables.get("proxmox_api_host"),
+                lambda peer: inventory.get_host(peer).vars.get("proxmox_api_host"))
+        hostvars = task_vars["hostvars"]
+        return proxmox.elected_host(
+            peers, variables.get("proxmox_node"), lambda peer: hostvars[peer].get("proxmox_node"))

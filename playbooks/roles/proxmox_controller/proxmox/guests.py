@@ -1,6 +1,7 @@
 """VMs: lists, power, and their making and unmaking."""
 
 from .connection import OperationFailed
+from .operation import present
 
 
 # ---------------------------------------------------------------------- lists
@@ -111,10 +112,9 @@ def vm_create(operation):
         vm_cores=operation.integer("vm_cores"),
         vm_sockets=operation.integer("vm_sockets"),
         vm_memory=operation.integer("vm_memory"),
-        vm_scsi0=disk,
-        vm_iso=iso,
         vm_net0=network,
         raw_data={"data": upid},
+        **present(vm_scsi0=disk, vm_iso=iso),
     )
 
 

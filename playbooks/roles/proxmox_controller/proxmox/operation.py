@@ -6,21 +6,16 @@ TRUE = ("true", "yes", "on", "1")
 FALSE = ("false", "no", "off", "0", "")
 
 
-def elected_host(task_vars, node):
-    """The host of the play that does the work for `node`.
+def elected_host(peers, wanted, stands_for):
+    """The one host of the play that does the work which `wanted` names.
 
     A cluster may have several hosts in the inventory, and each of them would
-    start the same VM. The host named like the node does it; where none is, the
-    first one that stands for that node.
+    start the same VM. The host of that name does it; where there is none, the
+    first one that stands for it. Every host of the play comes to the same answer.
     """
-    here = task_vars["inventory_hostname"]
-    peers = task_vars.get("ansible_play_hosts_all") or [here]
-    if len(peers) == 1 or node is None:
-        return here
-    if node in peers:
-        return node
-    hostvars = task_vars["hostvars"]
-    return next((peer for peer in peers if hostvars[peer].get("proxmox_node") == node), here)
+    if wanted in peers:
+        return wanted
+    return next((peer for peer in peers if stands_for(peer) == wanted), peers[0])
 
 
 def perform(variables, check_mode=False):
@@ -143,6 +138,15 @@ class Operation:
         upid = self.api.request(method, path, parameters)
         return self.api.wait(upid, self.number("proxmox_task_timeout") or 600)
 
+    def configure(self, **settings):
+        """Set options of the VM's configuration; Proxmox answers without a task where it is done already."""
+        upid = self.api.request("POST", self.vm_path("config"), settings)
+        if upid is not None:
+            self.api.wait(upid, self.number("proxmox_task_timeout") or 600)
+
+    def vm_config(self):
+        return self.get(self.vm_path("config"))
+
     def vm_status(self):
         return self.get(self.vm_path("status", "current"))
 
@@ -154,3 +158,8 @@ class Operation:
 
     def result(self, **members):
         return {"action": self.name, "source": "proxmox", "proxmox_node": self.text("proxmox_node"), **members}
+
+
+def present(**members):
+    """The members that have a value: some members of a result are not on every item."""
+    return {name: value for name, value in members.items() if value is not None}
