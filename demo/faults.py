@@ -31,9 +31,6 @@ class Control:
         await web.TCPSite(self.runner, host, 0).start()
         self.url = "http://%s:%d%s" % (host, self.runner.addresses[0][1], base)
 
-    async def stop(self):
-        await self.runner.cleanup()
-
     async def put_faults(self, request):
         """Replace all faults by those of the body; `{}` heals everything."""
         wanted = await request.json()

@@ -8,6 +8,7 @@ itself, and takes both away again when it ends. See README.md beside this file.
 import argparse
 import asyncio
 import json
+import logging
 import os
 import secrets
 import signal
@@ -62,6 +63,12 @@ class DemoPve(FakePve):
     def __init__(self, **options):
         super().__init__(**options)
         self.refusal = None
+
+    async def start(self, certfile, keyfile):
+        await super().start(certfile, keyfile)
+        # aiohttp would wait a minute for answers that are under way; a Proxmox
+        # that goes away does not.
+        self.runner._shutdown_timeout = 0.1
 
     async def _answer(self, request, handler, generic, path_node):
         if self.refusal:
@@ -124,9 +131,8 @@ async def serve(options, made):
     os.makedirs(inventory, mode=0o700, exist_ok=True)
     write_private(hosts, INVENTORY.format(**ready))
     print(json.dumps(ready), flush=True)
+    # Nothing is taken down in order: the loop ends, and what is under way with it.
     await end.wait()
-    await control.stop()
-    await pve.stop()
 
 
 def main():
@@ -139,6 +145,7 @@ def main():
                         help="seconds that a second of Proxmox's work takes here (default 0.05; 0: none at all)")
     options = parser.parse_args()
     options.dir = os.path.abspath(options.dir)
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # it would tell of every connection cut by a fault
     made = []
     os.makedirs(options.dir, mode=0o700, exist_ok=True)
     try:

@@ -19,6 +19,10 @@ class OperationFailed(Exception):
         super().__init__(" ".join(str(sentence).split()))
 
 
+class ConnectionLost(OperationFailed):
+    """Proxmox took a request and hung up."""
+
+
 class Refused(OperationFailed):
     """Proxmox answered, but with an error: `status` is its HTTP status."""
 
@@ -97,15 +101,14 @@ class Connection:
             headers = {"Content-Type": "application/x-www-form-urlencoded", **headers}
         if method == "DELETE" and body:
             path, body = path + "?" + body, None
-        reused = self.http.sock is not None
+        # A kept connection may have been closed while it was idle. Only a read
+        # is asked again: a write that got no answer may have been done.
+        again = method == "GET" and self.http.sock is not None
         try:
             status, reason, text = self.exchange(method, path, body, headers)
-        except (ConnectionError, http.client.RemoteDisconnected):
-            # A kept connection may have been closed while it was idle. Only a
-            # read is asked twice: a write may have been done.
-            if not (reused and method == "GET"):
+        except ConnectionLost:
+            if not again:
                 raise
-            self.http.close()
             status, reason, text = self.exchange(method, path, body, headers)
         return self.data(method, path, status, reason, text)
 
@@ -114,20 +117,21 @@ class Connection:
             self.http.request(method, "/api2/json" + path, body, headers)
             response = self.http.getresponse()
             return response.status, response.reason, response.read()
+        except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError, http.client.IncompleteRead):
+            why = ConnectionLost("Proxmox at %s hung up on %s %s." % (self.name, method, path))
         except ssl.SSLCertVerificationError as error:
-            raise OperationFailed(
-                "TLS refused: the certificate of Proxmox at %s is not trusted: %s."
-                % (self.name, error.verify_message)) from None
+            why = self.unusable("cannot be used over TLS: its certificate is not trusted: %s" % error.verify_message)
         except ssl.SSLError as error:
-            raise OperationFailed("TLS refused: Proxmox at %s: %s." % (self.name, error.reason or error)) from None
+            why = self.unusable("cannot be used over TLS: %s" % (error.reason or error))
         except socket.timeout:
-            raise OperationFailed("Proxmox at %s did not answer %s %s within %g s." % (
-                self.name, method, path, self.timeout)) from None
-        except (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected):
-            raise
+            why = self.unusable("did not answer %s %s within %g s" % (method, path, self.timeout))
         except (OSError, http.client.HTTPException) as error:
-            raise OperationFailed("Proxmox at %s cannot be reached: %s." % (
-                self.name, getattr(error, "strerror", None) or error)) from None
+            why = self.unusable("cannot be reached: %s" % (getattr(error, "strerror", None) or error))
+        self.http.close()
+        raise why
+
+    def unusable(self, what):
+        return OperationFailed("Proxmox at %s %s." % (self.name, what))
 
     def data(self, method, path, status, reason, text):
         try:
