@@ -73,12 +73,19 @@ pub struct GuestMeta {
 /// What a guest of a node uses and may use, as `vm_list_usage` shows it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
+    "action": "vm_list_usage", "source": "proxmox", "proxmox_node": "px-testing",
     "vm_name": "webshop", "vm_status": "running", "vm_id": 1020, "vm_uptime": 259_200,
     "cpu_current_usage": 0.06, "cpu_allocated": 1, "disk_current_usage": 0, "disk_read": 0,
     "disk_write": 0, "disk_max": 8_589_934_592_u64, "ram_current_usage": 536_870_912,
     "ram_max": 1_073_741_824, "net_in": 92_820_000, "net_out": 37_740_000,
 }))]
 pub struct GuestUsage {
+    /// The action that answered.
+    pub action: String,
+    /// Where the answer comes from: `proxmox`.
+    pub source: String,
+    /// The node that the guest is on.
+    pub proxmox_node: String,
     /// Its name.
     pub vm_name: String,
     /// `running` or `stopped`. A paused guest counts as running here.
