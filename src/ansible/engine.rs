@@ -1,0 +1,134 @@
+//! What starts a playbook run: the seam between this service and ansible-runner.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use futures_util::future::BoxFuture;
+use tokio::process::Command;
+
+/// The file below the private data dir that takes what the runner itself prints.
+pub const RUNNER_LOG: &str = "runner.log";
+
+/// The variable that every process of a run carries, so that all of them can be found.
+pub const RUN_ID_VARIABLE: &str = "RANGE42_RUN_ID";
+
+/// What an engine is given: a finished private data dir and how to call Ansible on it.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The id of the run, also ansible-runner's `ident`.
+    pub run_id: String,
+    /// The private data dir.
+    pub private_data_dir: PathBuf,
+    /// The playbook, below `project/`.
+    pub playbook: PathBuf,
+    /// The inventory file, absolute.
+    pub inventory: PathBuf,
+    /// `--limit`.
+    pub limit: Option<String>,
+    /// Further arguments of ansible-playbook, one word each.
+    pub arguments: Vec<String>,
+}
+
+impl Job {
+    /// The folder that the engine's process writes its artifacts to.
+    pub fn artifacts(&self) -> PathBuf {
+        self.private_data_dir.join("artifacts").join(&self.run_id)
+    }
+}
+
+/// A process at work on a job.
+pub struct Launched {
+    /// Its process id.
+    pub pid: u32,
+    /// Ready when it has ended, with its exit code; none when a signal ended it.
+    pub ended: BoxFuture<'static, io::Result<Option<i32>>>,
+}
+
+/// Starts playbook runs. The process must behave as `ansible-runner run` does: take its input
+/// from the private data dir, write job events, `rc` and `status` below the job's artifacts.
+pub trait Engine: Send + Sync {
+    /// A name for metrics and logs.
+    fn name(&self) -> &'static str;
+
+    /// Starts the process; an error means that nothing was started.
+    fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, io::Result<Launched>>;
+}
+
+/// Spawns the `ansible-runner` executable once per run.
+#[derive(Debug, Clone)]
+pub struct ProcessEngine {
+    runner: PathBuf,
+}
+
+impl ProcessEngine {
+    /// An engine that calls `runner`.
+    pub fn new(runner: PathBuf) -> Self {
+        Self { runner }
+    }
+
+    fn command(&self, job: &Job) -> io::Result<Command> {
+        let log = File::create(job.private_data_dir.join(RUNNER_LOG))?;
+        let mut command = Command::new(&self.runner);
+        command
+            .arg("run")
+            .arg(&job.private_data_dir)
+            .arg("--quiet")
+            .args(["--ident", &job.run_id])
+            .arg("--playbook")
+            .arg(&job.playbook)
+            .arg("--inventory")
+            .arg(&job.inventory);
+        // Joined by `=`, so that no value can be taken for an option of the runner.
+        command.args(job.limit.as_ref().map(|limit| format!("--limit={limit}")));
+        if !job.arguments.is_empty() {
+            command.arg(format!("--cmdline={}", quoted_words(&job.arguments)?));
+        }
+        command
+            .current_dir(&job.private_data_dir)
+            .env("PATH", search_path(&self.runner))
+            .env(RUN_ID_VARIABLE, &job.run_id)
+            .env_remove("VAULT_PASSWORD")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // A Ctrl-C at the server's terminal is for the server, which then ends its runs.
+            .process_group(0);
+        Ok(command)
+    }
+}
+
+impl Engine for ProcessEngine {
+    fn name(&self) -> &'static str {
+        "process"
+    }
+
+    fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, io::Result<Launched>> {
+        Box::pin(async move {
+            let mut child = self
+                .command(job)?
+                .spawn()
+                .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.runner.display())))?;
+            let pid = child.id().ok_or_else(|| io::Error::other("the runner has no process id"))?;
+            let ended = Box::pin(async move { Ok(child.wait().await?.code()) });
+            Ok(Launched { pid, ended })
+        })
+    }
+}
+
+/// ansible-runner 2.4 takes further arguments of ansible-playbook as one text, which it splits
+/// by the shell's rules. Each word is quoted by the same rules, so that it comes out as it was.
+fn quoted_words(words: &[String]) -> io::Result<String> {
+    shlex::try_join(words.iter().map(String::as_str))
+        .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))
+}
+
+/// ansible-runner calls `ansible-playbook` by name; the one beside it is the one that fits.
+fn search_path(runner: &Path) -> OsString {
+    let beside = runner.parent().map(Path::to_owned);
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    let paths = beside.into_iter().chain(std::env::split_paths(&inherited));
+    std::env::join_paths(paths).unwrap_or(inherited)
+}

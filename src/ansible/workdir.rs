@@ -1,0 +1,175 @@
+//! The private data dir of one playbook run.
+//!
+//! ansible-runner takes its input from a directory of a fixed layout. Ours holds, for one run:
+//!
+//! ```text
+//! project/      the playbook tree, each playbook in its place
+//! inventory/    the inventory dir, group_vars and host_vars included
+//! env/extravars the extra variables, client strings tagged unsafe
+//! env/envvars   the environment of ansible-playbook, a YAML mapping
+//! artifacts/    what ansible-runner writes
+//! ```
+//!
+//! The directory is readable by the service's user alone and goes when its value is dropped.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::catalog::{self, Playbook};
+use super::extra_vars;
+
+/// Folders of a playbook tree that no playbook reads and that can be large.
+const LEFT_OUT: [&str; 4] = [".git", ".venv", "node_modules", "target"];
+
+/// What one playbook run is made of.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// The playbook and the tree it belongs to.
+    pub playbook: Playbook,
+    /// The inventory dir; the run uses its `hosts.yml`.
+    pub inventory: PathBuf,
+    /// `--limit`, if any.
+    pub limit: Option<String>,
+    /// `--tags`, if any.
+    pub tags: Option<String>,
+    /// The extra variables.
+    pub extra_vars: Map<String, Value>,
+}
+
+/// Why a private data dir could not be made.
+#[derive(Debug, Error)]
+pub enum WorkdirError {
+    /// The playbook was there when it was looked up and is not in the copy.
+    #[error("no playbook {0} in the playbooks dir")]
+    PlaybookGone(String),
+    /// The system refused; a full disk ends here.
+    #[error("cannot prepare the run directory: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A private data dir for as long as this value lives.
+#[derive(Debug)]
+pub struct Workdir {
+    dir: tempfile::TempDir,
+}
+
+impl Workdir {
+    /// Makes the directory below `runs_dir` and fills it.
+    pub fn create(
+        runs_dir: &Path,
+        run_id: &str,
+        invocation: &Invocation,
+        env: &Map<String, Value>,
+    ) -> Result<Self, WorkdirError> {
+        let dir = tempfile::Builder::new().prefix(&format!("{run_id}.")).tempdir_in(runs_dir)?;
+        let workdir = Self { dir };
+        let root = workdir.path();
+        let make =
+            |name: &str| fs::DirBuilder::new().recursive(true).mode(0o700).create(root.join(name));
+        make("env")?;
+        make("artifacts")?;
+
+        let playbook = &invocation.playbook;
+        let top = playbook.path.components().next().map(|c| c.as_os_str().to_owned());
+        let top = top.unwrap_or_default();
+        match playbook.root {
+            // The local dir is the whole project; its playbooks need only their own folder.
+            catalog::Root::Local => {
+                copy_tree(&playbook.tree.join(&top), &workdir.project().join(&top))?;
+            }
+            catalog::Root::Bundles | catalog::Root::Scenarios => {
+                copy_tree(&playbook.tree, &workdir.project())?;
+            }
+        }
+        workdir.check_copied(playbook)?;
+        copy_tree(&invocation.inventory, &root.join("inventory"))?;
+
+        write_private(&root.join("env/extravars"), &extra_vars::to_yaml(&invocation.extra_vars))?;
+        write_private(
+            &root.join("env/envvars"),
+            &serde_json::Value::Object(env.clone()).to_string(),
+        )?;
+        Ok(workdir)
+    }
+
+    /// The private data dir itself.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The folder that ansible-playbook runs in.
+    pub fn project(&self) -> PathBuf {
+        self.path().join("project")
+    }
+
+    /// The inventory file of the run. It is absolute, as ansible-runner resolves a relative
+    /// one against a folder that depends on the mode it runs in.
+    pub fn inventory(&self) -> PathBuf {
+        self.path().join("inventory/hosts.yml")
+    }
+
+    /// Looks the playbook up again, in the copy, which nobody else can change.
+    fn check_copied(&self, playbook: &Playbook) -> Result<(), WorkdirError> {
+        let below_folder: PathBuf = playbook.path.components().skip(1).collect();
+        let file = below_folder.to_str().unwrap_or_default();
+        if catalog::is_within(&self.project(), playbook.root, file) {
+            Ok(())
+        } else {
+            Err(WorkdirError::PlaybookGone(playbook.path.display().to_string()))
+        }
+    }
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options.open(path)?.write_all(text.as_bytes())
+}
+
+/// Copies a directory. A symbolic link stays a link: one that stays inside the directory leads
+/// to the copy's own file, and one that leaves it to where the operator pointed it.
+fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    copy_level(from, Path::new(""), to)
+}
+
+fn copy_level(tree: &Path, below: &Path, to: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(to)?;
+    for entry in fs::read_dir(tree.join(below))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let (below, target) = (below.join(&name), to.join(&name));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            if !LEFT_OUT.iter().any(|left_out| name == *left_out) {
+                copy_level(tree, &below, &target)?;
+            }
+        } else if kind.is_symlink() {
+            symlink(link_target(tree, &below)?, &target)?;
+        } else if kind.is_file() {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the copy of a link must point: a relative path that climbs out of the tree would lead
+/// somewhere else from the copy, so it is made absolute.
+fn link_target(tree: &Path, link: &Path) -> io::Result<PathBuf> {
+    let target = fs::read_link(tree.join(link))?;
+    let mut depth = link.components().count() as isize - 1;
+    let leaves = target.is_relative()
+        && target.components().any(|part| {
+            depth += match part {
+                Component::ParentDir => -1,
+                Component::Normal(_) => 1,
+                _ => 0,
+            };
+            depth < 0
+        });
+    Ok(if leaves { tree.join(link).parent().unwrap_or(tree).join(target) } else { target })
+}

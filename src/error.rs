@@ -1,0 +1,76 @@
+//! What can go wrong with a request, and how it is answered.
+//!
+//! A client reads `{"detail": …}` in every case; what only the operator may read goes to the
+//! log, once, where the error is turned into an answer.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use thiserror::Error;
+
+use crate::routes::body::FieldError;
+
+/// A request that ends without the answer it asked for.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// 422: the body does not fit the operation's schema. All errors at once.
+    #[error("{} invalid field(s)", .0.len())]
+    Invalid(Vec<FieldError>),
+    /// 400: well formed, and cannot be done as the server is set up.
+    #[error("{0}")]
+    BadRequest(String),
+    /// 404: nothing here by that name.
+    #[error("{0}")]
+    NotFound(String),
+    /// 413: the body is larger than any request needs to be.
+    #[error("the request body is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// 500: our fault, or the machine's. The client reads the sentence.
+    #[error("{0}")]
+    Internal(String),
+    /// 503: not now. `retry_after` is in seconds.
+    #[error("{detail}")]
+    Unavailable {
+        /// The reason.
+        detail: String,
+        /// Seconds after which asking again makes sense.
+        retry_after: u32,
+    },
+}
+
+impl Error {
+    /// The HTTP status of this error.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        if status.is_server_error() {
+            tracing::error!(status = status.as_u16(), error = %self, "request failed");
+        }
+        let body = match &self {
+            Self::Invalid(errors) => json!({ "detail": errors }),
+            other => json!({ "detail": other.to_string() }),
+        };
+        let mut response = (status, Json(body)).into_response();
+        if let Self::Unavailable { retry_after, .. } = self {
+            let seconds = HeaderValue::from(retry_after);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+}

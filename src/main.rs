@@ -1,0 +1,46 @@
+//! The command line of the Range42 backend API.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use range42_backend_api::{Settings, commands};
+
+/// The backend API of Range42. Without a command it serves; all settings are environment
+/// variables, listed in README.md.
+#[derive(Parser)]
+#[command(version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API (the default).
+    Serve,
+    /// Print the OpenAPI document.
+    Openapi {
+        /// Compare with the committed openapi.json instead, and fail where it differs.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Ask the server of this machine for its document; the exit code says whether it answered.
+    Healthcheck,
+}
+
+fn main() -> ExitCode {
+    let command = CommandLine::parse().command.unwrap_or(Command::Serve);
+    let settings = match Settings::from_env() {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("range42-backend-api: {error}");
+            // EX_USAGE of sysexits.h, which service managers show as a configuration error.
+            return ExitCode::from(64);
+        }
+    };
+    match command {
+        Command::Serve => commands::serve(settings),
+        Command::Openapi { check } => commands::openapi(check),
+        Command::Healthcheck => commands::healthcheck(&settings),
+    }
+}

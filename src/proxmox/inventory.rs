@@ -1,0 +1,159 @@
+//! What the inventory says about the Proxmox API: where it is and with which token.
+//!
+//! Ansible can compute variables in many ways; this reads the plain ones of `hosts.yml`. A
+//! value that is vaulted or a template is not known here, and then a playbook does the work.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use yaml_serde::Value;
+
+/// The group of Proxmox hosts in `hosts.yml`.
+const HOSTS: [&str; 6] =
+    ["all", "children", "range42_infrastructure", "children", "proxmox", "hosts"];
+
+/// The port of the Proxmox API, where the inventory names none.
+const DEFAULT_PORT: u16 = 8006;
+
+/// Access to one Proxmox API.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The host's name in the inventory.
+    pub inventory_host: String,
+    /// The node that this host stands for.
+    pub node: String,
+    /// `https://host:port`.
+    pub base_url: String,
+    /// The value of the `Authorization` header.
+    pub authorization: String,
+    /// Whether the server's certificate must be valid.
+    pub validate_certs: bool,
+    /// A file of certificates to trust.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// An inventory that cannot be read at all.
+#[derive(Debug, Error)]
+#[error("cannot read {file}: {reason}")]
+pub struct InventoryError {
+    file: String,
+    reason: String,
+}
+
+/// The credentials of every Proxmox host of the inventory that has them in plain, in order.
+pub fn credentials(inventory_dir: &Path) -> Result<Vec<Credentials>, InventoryError> {
+    let document = read(&inventory_dir.join("hosts.yml"))?;
+    let hosts = HOSTS.iter().try_fold(&document, |value, key| value.get(*key));
+    let Some(hosts) = hosts.and_then(Value::as_mapping) else { return Ok(Vec::new()) };
+    Ok(hosts
+        .iter()
+        .filter_map(|(name, variables)| host_credentials(name.as_str()?, variables, inventory_dir))
+        .collect())
+}
+
+/// The credentials to use for `node`: those of its own host, else the first ones.
+pub fn for_node(all: Vec<Credentials>, node: Option<&str>) -> Option<Credentials> {
+    let own = all
+        .iter()
+        .position(|c| Some(c.node.as_str()) == node || Some(c.inventory_host.as_str()) == node);
+    all.into_iter().nth(own.unwrap_or(0))
+}
+
+fn host_credentials(name: &str, variables: &Value, dir: &Path) -> Option<Credentials> {
+    let plain = |key: &str| {
+        let text = variables.get(key)?.as_str()?;
+        (!text.is_empty() && !text.contains("{{") && !text.contains("{%")).then(|| text.to_owned())
+    };
+    let user = plain("proxmox_api_user").unwrap_or_else(|| "root@pam".to_owned());
+    let (token, secret) = (plain("proxmox_api_token_id")?, plain("proxmox_api_token_secret")?);
+    // The id is often written as Proxmox shows it, with its user.
+    let token = if token.contains('!') { token } else { format!("{user}!{token}") };
+    Some(Credentials {
+        inventory_host: name.to_owned(),
+        node: plain("proxmox_node").unwrap_or_else(|| "pve01".to_owned()),
+        base_url: format!("https://{}", with_port(&plain("proxmox_api_host")?)),
+        authorization: format!("PVEAPIToken={token}={secret}"),
+        validate_certs: is_true(variables.get("proxmox_validate_certs")),
+        ca_file: plain("proxmox_ca_file").map(|file| dir.join(file)),
+    })
+}
+
+fn is_true(value: Option<&Value>) -> bool {
+    match value {
+        Some(Value::Bool(b)) => *b,
+        Some(Value::String(s)) => {
+            matches!(s.to_ascii_lowercase().as_str(), "true" | "yes" | "on" | "1")
+        }
+        _ => false,
+    }
+}
+
+/// `host:port`, with Proxmox's port where none is given and brackets around an IPv6 address.
+pub fn with_port(host: &str) -> String {
+    let host = host.trim().to_ascii_lowercase();
+    if host.starts_with('[') {
+        let has_port = host.rsplit_once("]:").is_some();
+        return if has_port { host } else { format!("{host}:{DEFAULT_PORT}") };
+    }
+    match host.matches(':').count() {
+        0 => format!("{host}:{DEFAULT_PORT}"),
+        1 => host,
+        _ => format!("[{host}]:{DEFAULT_PORT}"),
+    }
+}
+
+/// Every API host that the inventory names, in `hosts.yml` or in its variable files.
+///
+/// A host that is computed or vaulted cannot be compared with; it is listed as it stands, so
+/// that the inventory still counts as one that names its hosts.
+pub fn api_hosts(inventory_dir: &Path) -> Result<Vec<String>, InventoryError> {
+    let mut hosts = Vec::new();
+    collect(&read(&inventory_dir.join("hosts.yml"))?, &mut hosts);
+    for folder in ["group_vars", "host_vars"] {
+        for file in yaml_files(&inventory_dir.join(folder)) {
+            collect(&read(&file)?, &mut hosts);
+        }
+    }
+    Ok(hosts)
+}
+
+fn collect(value: &Value, hosts: &mut Vec<String>) {
+    match value {
+        Value::Mapping(members) => {
+            for (key, value) in members {
+                if key.as_str() == Some("proxmox_api_host") {
+                    hosts.push(value.as_str().map(with_port).unwrap_or_default());
+                }
+                collect(value, hosts);
+            }
+        }
+        Value::Sequence(items) => items.iter().for_each(|item| collect(item, hosts)),
+        _ => {}
+    }
+}
+
+fn yaml_files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut files = Vec::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            files.extend(yaml_files(&path));
+        } else if path.extension().is_none_or(|e| e == "yml" || e == "yaml" || e == "json") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+fn read(file: &Path) -> Result<Value, InventoryError> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let failed = |reason: String| InventoryError { file: name.clone(), reason };
+    let text = std::fs::read_to_string(file).map_err(|e| failed(e.to_string()))?;
+    // The parser's own message can repeat a line of the file, and that line can be a secret.
+    yaml_serde::from_str(&text).map_err(|e| {
+        failed(match e.location() {
+            Some(at) => format!("not YAML at line {}", at.line()),
+            None => "not YAML".to_owned(),
+        })
+    })
+}

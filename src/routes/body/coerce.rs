@@ -1,0 +1,97 @@
+//! The lax reading of JSON scalars: what counts as an integer, a number or a boolean.
+//!
+//! Clients of this API send `"3"` for 3, `1.0` for 1 and `"yes"` for true, and the contract
+//! says that each of these is understood. Each function answers the value in its proper type
+//! or the kind of error and its sentence.
+
+use serde_json::{Number, Value};
+
+/// An error kind and the sentence that goes with it.
+pub type Refusal = (&'static str, &'static str);
+
+const INT_TYPE: Refusal = ("int_type", "Input should be a valid integer");
+const INT_PARSING: Refusal =
+    ("int_parsing", "Input should be a valid integer, unable to parse string as an integer");
+const INT_FROM_FLOAT: Refusal =
+    ("int_from_float", "Input should be a valid integer, got a number with a fractional part");
+const INT_SIZE: Refusal =
+    ("int_parsing_size", "Unable to parse input as an integer, exceeded maximum size");
+const FLOAT_TYPE: Refusal = ("float_type", "Input should be a valid number");
+const FLOAT_PARSING: Refusal =
+    ("float_parsing", "Input should be a valid number, unable to parse string as a number");
+const FINITE: Refusal = ("finite_number", "Input should be a finite number");
+const BOOL_TYPE: Refusal = ("bool_type", "Input should be a valid boolean");
+const BOOL_PARSING: Refusal =
+    ("bool_parsing", "Input should be a valid boolean, unable to interpret input");
+
+/// Reads an integer: a whole number, numeric text, or a boolean.
+pub fn integer(value: &Value) -> Result<i64, Refusal> {
+    match value {
+        Value::Bool(b) => Ok(i64::from(*b)),
+        Value::Number(n) => integer_from_number(n),
+        Value::String(text) => integer_from_text(text),
+        _ => Err(INT_TYPE),
+    }
+}
+
+fn integer_from_number(number: &Number) -> Result<i64, Refusal> {
+    if let Some(whole) = number.as_i64() {
+        return Ok(whole);
+    }
+    let float = number.as_f64().unwrap_or(f64::INFINITY);
+    if float.fract() != 0.0 {
+        return Err(INT_FROM_FLOAT);
+    }
+    // Beyond 2^53 a float no longer says which integer was meant.
+    if float.abs() < 9_007_199_254_740_992.0 { Ok(float as i64) } else { Err(INT_SIZE) }
+}
+
+/// Digits with an optional sign, single underscores between digits, blanks around, and a
+/// fraction of zeros only.
+fn integer_from_text(text: &str) -> Result<i64, Refusal> {
+    let trimmed = text.trim();
+    let (whole, fraction) = trimmed.split_once('.').unwrap_or((trimmed, "0"));
+    if fraction.is_empty() || fraction.bytes().any(|b| b != b'0') {
+        return Err(INT_PARSING);
+    }
+    let digits = whole.strip_prefix(['+', '-']).unwrap_or(whole);
+    let well_formed = !digits.is_empty()
+        && !digits.starts_with('_')
+        && !digits.ends_with('_')
+        && !digits.contains("__")
+        && digits.bytes().all(|b| b.is_ascii_digit() || b == b'_');
+    if !well_formed {
+        return Err(INT_PARSING);
+    }
+    whole.replace('_', "").parse().map_err(|_| INT_SIZE)
+}
+
+/// Reads a finite number: a number, numeric text, or a boolean.
+pub fn number(value: &Value) -> Result<Number, Refusal> {
+    let float = match value {
+        Value::Bool(b) => f64::from(u8::from(*b)),
+        Value::Number(n) => return Ok(n.clone()),
+        Value::String(text) => text.trim().parse().map_err(|_| FLOAT_PARSING)?,
+        _ => return Err(FLOAT_TYPE),
+    };
+    Number::from_f64(float).ok_or(FINITE)
+}
+
+/// Reads a boolean: true or false, 0 or 1, or one of the words for them in any case.
+pub fn boolean(value: &Value) -> Result<bool, Refusal> {
+    match value {
+        Value::Bool(b) => Ok(*b),
+        Value::Number(n) => match n.as_f64() {
+            Some(0.0) => Ok(false),
+            Some(1.0) => Ok(true),
+            Some(f) if f.fract() == 0.0 => Err(BOOL_PARSING),
+            _ => Err(BOOL_TYPE),
+        },
+        Value::String(text) => match text.to_ascii_lowercase().as_str() {
+            "1" | "true" | "t" | "yes" | "y" | "on" => Ok(true),
+            "0" | "false" | "f" | "no" | "n" | "off" => Ok(false),
+            _ => Err(BOOL_PARSING),
+        },
+        _ => Err(BOOL_TYPE),
+    }
+}

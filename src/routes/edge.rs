@@ -1,0 +1,119 @@
+//! What surrounds every route: request ids, the log of requests, panics, CORS.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use percent_encoding::percent_decode_str;
+use tower::Layer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::cors;
+use crate::App;
+
+/// The header that names a request in the answer and in every log line.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Puts the layers around the routes, the outermost last.
+pub fn surround(router: Router, app: &Arc<App>) -> Router {
+    let cors_rule = Arc::new(app.settings.cors_origin.clone());
+    let routes = router
+        .layer(middleware::from_fn(log_matched_path))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(cors_rule, cors::layer));
+    // Routing happens inside of the inner router, so what changes the path stands outside.
+    let outer = middleware::from_fn(identify_and_log).layer(routes);
+    Router::new().fallback_service(middleware::map_request(plain_path).layer(outer))
+}
+
+/// Undoes the percent-encoding of letters, digits and `- . _ ~`, which RFC 3986 (2.3) says
+/// means the same with and without. Everything else stays as it was sent.
+async fn plain_path(mut request: Request) -> Request {
+    let path = request.uri().path();
+    if !path.contains('%') {
+        return request;
+    }
+    let mut plain = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        plain.push_str(&rest[..at]);
+        let code = rest.get(at..at + 3).unwrap_or(&rest[at..]);
+        let decoded = percent_decode_str(code).next().filter(|_| code.len() == 3);
+        match decoded {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                plain.push(char::from(byte));
+            }
+            _ => plain.push_str(code),
+        }
+        rest = &rest[at + code.len()..];
+    }
+    plain.push_str(rest);
+    if let Some(query) = request.uri().query() {
+        plain.push('?');
+        plain.push_str(query);
+    }
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = plain.parse().ok().or(parts.path_and_query);
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+/// The route that a request matched, carried out of the router on the answer.
+#[derive(Clone)]
+struct MatchedRoute(String);
+
+async fn log_matched_path(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());
+    let mut response = next.run(request).await;
+    if let Some(route) = route {
+        response.extensions_mut().insert(MatchedRoute(route));
+    }
+    response
+}
+
+async fn identify_and_log(mut request: Request, next: Next) -> Response {
+    let id = Uuid::now_v7().to_string();
+    let span = tracing::info_span!("request", request_id = %id);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let header = HeaderValue::from_str(&id).expect("a UUID is a valid header");
+    request.headers_mut().insert(REQUEST_ID, header.clone());
+    let started = Instant::now();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let route = response.extensions().get::<MatchedRoute>().map(|r| r.0.clone());
+    span.in_scope(|| {
+        tracing::info!(
+            %method,
+            // A path that no route matched is the client's text: shown escaped and shortened.
+            route = route.unwrap_or_else(|| format!("{:?}", path.chars().take(120).collect::<String>())),
+            status = response.status().as_u16(),
+            duration_ms = started.elapsed().as_millis() as u64,
+            "answered"
+        );
+    });
+    response.headers_mut().insert(REQUEST_ID, header);
+    response
+}
+
+fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
+    let text = cause
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| cause.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    tracing::error!(panic = text, "a request handler panicked");
+    let body = r#"{"detail":"Internal Server Error"}"#;
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}

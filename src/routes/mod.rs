@@ -1,0 +1,76 @@
+//! What a client sees: routes, bodies, answers, documents.
+
+pub mod answers;
+pub mod body;
+pub mod bundles;
+pub mod cors;
+pub mod docs;
+pub mod edge;
+pub mod firewall;
+pub mod handler;
+pub mod network;
+pub mod openapi;
+pub mod operation;
+pub mod planning;
+pub mod results;
+pub mod snapshots;
+pub mod storage;
+pub mod table;
+pub mod values;
+pub mod vm_config;
+pub mod vms;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use crate::App;
+use handler::Endpoint;
+use operation::{Method, Operation};
+use table::OPERATIONS;
+
+/// Paths that clients use beside the published one of the same operation.
+const ALIASES: [(&str, &str); 1] =
+    [("/v0/admin/proxmox/network/node/list", "/v0/admin/proxmox/network//node/list")];
+
+/// All routes, without what surrounds them ([`edge`], [`cors`]).
+pub fn router(app: &Arc<App>) -> Router {
+    let mut router = Router::new();
+    for operation in OPERATIONS.iter() {
+        let endpoint = Arc::new(Endpoint::new(app.clone(), operation));
+        router = router.route(operation.path, operation_route(operation, &endpoint));
+        for (_, alias) in ALIASES.iter().filter(|(path, _)| *path == operation.path) {
+            router = router.route(alias, operation_route(operation, &endpoint));
+        }
+    }
+    router
+        .merge(docs::routes())
+        .method_not_allowed_fallback(answers::method_not_allowed)
+        .fallback(answers::not_found)
+}
+
+/// Whether something answers at this path.
+pub(crate) fn is_route(path: &str) -> bool {
+    let fits = |route: &str| {
+        let (mut route, mut path) = (route.split('/'), path.split('/'));
+        loop {
+            match (route.next(), path.next()) {
+                (None, None) => return true,
+                (Some(r), Some(p)) if r == p || (r.starts_with('{') && !p.is_empty()) => {}
+                _ => return false,
+            }
+        }
+    };
+    OPERATIONS.iter().map(|operation| operation.path).any(fits)
+        || ["/docs/redoc", "/docs/openapi.json"].contains(&path)
+}
+
+fn operation_route(operation: &Operation, endpoint: &Arc<Endpoint>) -> MethodRouter {
+    let filter = match operation.method {
+        Method::Post => MethodFilter::POST,
+        Method::Delete => MethodFilter::DELETE,
+    };
+    let endpoint = endpoint.clone();
+    on(filter, move |request| endpoint.call(request))
+}

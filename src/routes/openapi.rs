@@ -1,0 +1,244 @@
+//! The published description of the API, made from the table.
+
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+use utoipa::openapi::{RefOr, Schema};
+
+use super::body::Rule;
+use super::operation::{Answer, LookUp, Method, Operation, RequestType, Work};
+use super::table::OPERATIONS;
+
+/// The document: OpenAPI 3.1, with every operation and every schema.
+pub static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
+
+/// The text of the document as it is served and committed.
+pub fn text() -> String {
+    let mut text = serde_json::to_string_pretty(&*DOCUMENT).expect("a JSON value is writable");
+    text.push('\n');
+    text
+}
+
+/// What checks a body against the published schema `name`.
+pub fn rule(name: &str) -> Rule {
+    Rule::compile(&DOCUMENT, &json!({ "$ref": format!("#/components/schemas/{name}") }))
+}
+
+fn document() -> Value {
+    let mut paths = Map::new();
+    for operation in OPERATIONS.iter() {
+        let method = match operation.method {
+            Method::Post => "post",
+            Method::Delete => "delete",
+        };
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        path[method] = operation_object(operation);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "CR42 - API",
+            "version": "v0.1",
+            "description": "Cyber ranges on Proxmox VE. Each operation runs an Ansible playbook \
+                            and answers what the playbook reported.",
+            "license": { "name": "GPL-3.0", "identifier": "GPL-3.0-only" },
+        },
+        "servers": [{ "url": "/", "description": "This server." }],
+        "tags": tags(),
+        "paths": paths,
+        "components": { "schemas": schemas() },
+    })
+}
+
+fn tags() -> Vec<Value> {
+    let mut names: Vec<&str> = Vec::new();
+    for operation in OPERATIONS.iter() {
+        if !names.contains(&operation.tag) {
+            names.push(operation.tag);
+        }
+    }
+    names.into_iter().map(|name| json!({ "name": name })).collect()
+}
+
+fn operation_object(operation: &Operation) -> Value {
+    let mut object = json!({
+        "operationId": operation.id(),
+        "tags": [operation.tag],
+        "summary": operation.summary,
+    });
+    if let Some(parameter) = path_parameter(operation.path) {
+        object["parameters"] = json!([parameter]);
+    }
+    if let Some(request) = &operation.request {
+        object["requestBody"] = json!({
+            "required": true,
+            "content": { "application/json": { "schema": reference(&(request.name)()) } },
+        });
+    }
+    object["responses"] = responses(operation);
+    object
+}
+
+fn path_parameter(path: &str) -> Option<Value> {
+    let name = path.split_once('{')?.1.split_once('}')?.0;
+    Some(json!({
+        "name": name,
+        "in": "path",
+        "required": true,
+        "description": "The name below its folder. The slashes of a nested one are sent as %2F.",
+        "schema": { "type": "string", "pattern": "^[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*$", "maxLength": 1024 },
+        "example": "ping",
+    }))
+}
+
+fn responses(operation: &Operation) -> Value {
+    let success = match operation.answer {
+        Answer::Null => json!({ "type": "null" }),
+        Answer::Log => reference("RunLog"),
+        Answer::Result { name, list, .. } => {
+            json!({ "anyOf": [reference(&answer_name(&name(), list)), reference("RunLog")] })
+        }
+    };
+    let failure = match operation.answer {
+        Answer::Null => reference("Detail"),
+        _ => json!({ "anyOf": [reference("RunFailure"), reference("Detail")] }),
+    };
+    let mut responses = json!({
+        "200": response("The playbook ran and ended well.", success),
+        "400": response("It cannot be done as the server is set up; nothing was started.", reference("Detail")),
+        "413": response("The body is larger than any request needs to be.", reference("Detail")),
+        "422": response("The body does not fit the schema; nothing was started.", reference("Invalid")),
+        "500": response("The run failed, or the server did.", failure),
+    });
+    if looks_up(operation) {
+        responses["404"] =
+            response("There is no such guest; nothing was changed.", reference("Detail"));
+    }
+    if operation.request.is_none() {
+        let members = responses.as_object_mut().expect("an object");
+        members.retain(|status, _| status != "422" && status != "413");
+    }
+    responses
+}
+
+fn looks_up(operation: &Operation) -> bool {
+    match &operation.work {
+        Work::Playbook(work) => work.look_up != LookUp::No,
+        Work::LookUp { .. } => true,
+        Work::CreateVms { .. } => false,
+    }
+}
+
+fn response(description: &str, schema: Value) -> Value {
+    json!({
+        "description": description,
+        "content": { "application/json": { "schema": schema } },
+    })
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// The name of the schema of a whole answer with entries of `item`.
+fn answer_name(item: &str, list: bool) -> String {
+    if list { format!("{item}ListAnswer") } else { format!("{item}Answer") }
+}
+
+fn schemas() -> Map<String, Value> {
+    let mut all: Vec<(String, RefOr<Schema>)> = Vec::new();
+    let mut answers: Vec<(String, bool)> = Vec::new();
+    for operation in OPERATIONS.iter() {
+        if let Some(RequestType { schemas, .. }) = operation.request {
+            schemas(&mut all);
+        }
+        if let Answer::Result { name, schemas, list, .. } = operation.answer {
+            schemas(&mut all);
+            answers.push((name(), list));
+        }
+    }
+    let mut schemas = shared_schemas();
+    for (name, list) in answers {
+        let item = reference(&name);
+        let entry = if list { json!({ "type": "array", "items": item }) } else { item };
+        schemas.insert(answer_name(&name, list), json!({
+            "type": "object",
+            "required": ["rc", "result"],
+            "properties": {
+                "rc": { "type": "integer", "description": "The exit code of ansible-playbook, 0.", "example": 0 },
+                "result": { "type": "array", "description": "What the playbook reported, one entry per event.", "items": entry },
+            },
+        }));
+    }
+    for (name, schema) in all {
+        schemas.insert(name, serde_json::to_value(&schema).expect("a schema is writable"));
+    }
+    let mut sorted: Vec<_> = schemas.into_iter().collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    sorted.into_iter().collect()
+}
+
+/// The schemas that are nobody's own.
+fn shared_schemas() -> Map<String, Value> {
+    let lines = json!({ "type": "array", "items": { "type": "string" }, "description": "The lines of the log, without colours." });
+    let rc = json!({ "type": ["integer", "null"], "description": "The exit code of ansible-playbook; null where a signal ended it." });
+    let schemas = json!({
+        "RunLog": {
+            "type": "object",
+            "required": ["rc", "log_multiline"],
+            "properties": { "rc": rc, "log_multiline": lines },
+            "example": { "rc": 0, "log_multiline": ["PLAY [all] ***", "", "ok: [px-testing]"] },
+        },
+        "RunFailure": {
+            "type": "object",
+            "required": ["rc", "error", "log_multiline"],
+            "properties": {
+                "rc": rc,
+                "error": { "type": "string", "description": "Why the run failed, in one line." },
+                "result": { "type": "array", "description": "What was reported before the failure.", "items": {} },
+                "log_multiline": lines,
+            },
+            "example": {
+                "rc": 2, "result": [],
+                "error": "fatal: [px-testing]: FAILED! => VM 4711 does not exist on node px-testing",
+                "log_multiline": ["PLAY RECAP ***"],
+            },
+        },
+        "Detail": {
+            "type": "object",
+            "required": ["detail"],
+            "properties": { "detail": { "type": "string", "description": "What is wrong, in one sentence." } },
+            "example": { "detail": "no VM has the id 4711 on node px-testing" },
+        },
+        "Invalid": {
+            "type": "object",
+            "required": ["detail"],
+            "properties": { "detail": { "type": "array", "items": reference("FieldError") } },
+        },
+        "FieldError": {
+            "type": "object",
+            "required": ["msg", "type"],
+            "properties": {
+                "type": { "type": "string", "description": "A stable name of the kind of error." },
+                "loc": {
+                    "type": "array",
+                    "items": { "type": ["string", "integer"] },
+                    "description": "The path to the member. With DEBUG=true it is `field`, joined by dots.",
+                },
+                "field": { "type": "string", "description": "With DEBUG=true only: the path to the member." },
+                "msg": { "type": "string", "description": "A sentence for a person." },
+                "input": { "description": "What was sent; passwords are masked." },
+                "ctx": { "type": ["object", "null"], "description": "The rule that was broken." },
+            },
+            "example": {
+                "type": "string_pattern_mismatch", "loc": ["body", "vm_id"],
+                "msg": "String should match pattern '^0*[1-9][0-9]{2,8}$'", "input": "x",
+                "ctx": { "pattern": "^0*[1-9][0-9]{2,8}$" },
+            },
+        },
+    });
+    match schemas {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
