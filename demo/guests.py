@@ -1,4 +1,4 @@
-"""What stands in the demo's Proxmox: VMs, snapshots, ISO images, templates, storages."""
+"""What stands in the demo's Proxmox: VMs, containers, snapshots, ISO images, templates, storages."""
 
 import time
 
@@ -19,6 +19,10 @@ VMS = {
     1022: ("old-mail", "vuln", "stopped", 1, 512, 8, 0),
     1023: ("plant-hmi", "ot;vuln", "paused", 1, 1024, 8, 2),
 }
+CONTAINERS = {1100: ("resolver", "admin", "running"), 1101: ("scoreboard", "admin", "stopped")}
+# A second node makes it a cluster; it has one VM of its own.
+OTHER_NODE = "px-testing-2"
+OTHER_VM = (1200, "standby", "admin", "stopped", 2, 2048, 16, 0)
 TEMPLATE = 9000
 WITH_SNAPSHOTS = 1020
 
@@ -29,7 +33,7 @@ TEMPLATES = {"debian-12-standard_12.7-1_amd64.tar.zst": 121, "alpine-3.21-defaul
 
 def furnish(pve, node):
     """Put nodes, storages and guests into an empty fake."""
-    pve.nodes = {node: {"online": True}}
+    pve.nodes = {node: {"online": True}, OTHER_NODE: {"online": True}}
     pve.storages = {
         "local": {"type": "dir", "path": "/var/lib/vz", "content": "iso,vztmpl,backup,snippets", "active": 1,
                   "files": set(), "total": 200 * GIB, "avail": 180 * GIB},
@@ -48,6 +52,12 @@ def furnish(pve, node):
             pve.store_file(storage, name, mebibytes * 1024 ** 2, content="vztmpl")
     for number, vm in VMS.items():
         add_vm(pve, node, number, *vm)
+    add_vm(pve, OTHER_NODE, *OTHER_VM)
+    for number, (name, tags, status) in CONTAINERS.items():
+        pve.add_ct(number, name, node=node, status=status, config={
+            "hostname": name, "tags": tags, "ostype": "debian", "cores": 1, "memory": 512, "swap": 0,
+            "rootfs": "local-lvm:vm-%d-disk-0,size=4G" % number,
+            "net0": "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:%02X:%02X,ip=dhcp,type=veth" % divmod(number, 256)})
     add_template(pve, node)
     add_snapshots(pve.vm(WITH_SNAPSHOTS))
 

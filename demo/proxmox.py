@@ -92,7 +92,8 @@ def remove(paths):
 def end_of(options):
     """An event that is set when the demo is to end."""
     loop, end = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, end.set)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, end.set)
     if options.eof_fd is None:
         loop.add_signal_handler(signal.SIGINT, end.set)
     else:
@@ -115,7 +116,7 @@ async def serve(options, made):
     cert, key = (os.path.join(options.dir, "fakepve." + ending) for ending in ("crt", "key"))
     inventory = os.path.join(options.dir, "inventory")
     hosts = os.path.join(inventory, "hosts.yml")
-    made += [cert, key, hosts, inventory, options.dir]
+    made[:0] = [cert, key, hosts, inventory]
 
     pve = DemoPve(user=USER, password=secrets.token_urlsafe(24), host=HOST, port=options.port)
     pve.time_scale = options.time_scale
@@ -146,7 +147,7 @@ def main():
     options = parser.parse_args()
     options.dir = os.path.abspath(options.dir)
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # it would tell of every connection cut by a fault
-    made = []
+    made = [] if os.path.isdir(options.dir) else [options.dir]
     os.makedirs(options.dir, mode=0o700, exist_ok=True)
     try:
         asyncio.run(serve(options, made))

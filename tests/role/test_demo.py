@@ -60,6 +60,9 @@ class Demo(unittest.TestCase):
         self.assertEqual((1000, "running"), (vms[0]["vmid"], vms[0]["status"]))
         self.assertEqual([9000], [vm["vmid"] for vm in vms if vm.get("template")])
         self.assertGreaterEqual(len(vms), 12)
+        cluster = self.pve.get("/cluster/resources")
+        self.assertEqual({"px-testing", "px-testing-2"}, {one["node"] for one in cluster if one["type"] == "node"})
+        self.assertEqual({1100, 1101}, {one["vmid"] for one in cluster if one["type"] == "lxc"})
 
     def test_a_restart_keeps_port_and_state(self):
         self.pve.perform("vm_start", vm_id="1003")

@@ -6,7 +6,7 @@ import demo_proxmox  # noqa: F401 - puts the role on the path
 
 import proxmox
 from proxmox import OperationFailed
-from proxmox.config import options
+from proxmox.config import options, vm_get_config_cdrom
 from proxmox.connection import Connection, api_path, host_and_port
 from proxmox.network import netmask
 from proxmox.operation import Operation
@@ -63,6 +63,14 @@ class Values(unittest.TestCase):
     def test_property_strings(self):
         self.assertEqual(("virtio=AA", {"bridge": "vmbr0", "firewall": "1"}), options("virtio=AA,bridge=vmbr0,firewall=1"))
         self.assertEqual(("none", {"media": "cdrom"}), options("none,media=cdrom"))
+
+    def test_a_disc_of_the_users_goes_before_the_cloud_init_image(self):
+        operation = self.operation(vm_id="100")
+        operation.vm_config = lambda: {"ide0": "local-lvm:vm-100-cloudinit,media=cdrom", "scsi0": "local-lvm:disk",
+                                       "sata1": "local:iso/x.iso,media=cdrom,size=1G"}
+        self.assertEqual("sata1", vm_get_config_cdrom(operation)["vm_cdrom_device"])
+        operation.vm_config = lambda: {"ide0": "local-lvm:vm-100-cloudinit,media=cdrom"}
+        self.assertEqual("ide0", vm_get_config_cdrom(operation)["vm_cdrom_device"])
 
     def test_netmasks(self):
         self.assertEqual(["255.255.255.0", "255.255.254.0", "0.0.0.0", "255.255.255.255", "255.0.0.0", None],

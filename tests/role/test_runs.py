@@ -137,10 +137,10 @@ class Secrets(Runs):
 
 
 class Hosts(Runs):
-    def test_a_host_needs_neither_ssh_nor_python(self):
+    def test_a_host_needs_neither_a_connection_nor_python(self):
         run = self.operation("vm_list", inventory=self.inventory(
-            ("px-testing", {"ansible_host": "192.0.2.1", "ansible_connection": "ssh",
-                            "ansible_python_interpreter": "/nowhere/python"})))
+            ("px-testing", {"ansible_host": "192.0.2.1", "ansible_connection": "one_that_is_not_installed",
+                            "ansible_python_interpreter": "/nowhere/python", "ansible_become": True})))
         self.assertEqual(0, run.rc, run.text)
 
     def test_the_node_is_named_by_the_request_or_the_inventory_or_the_host(self):
