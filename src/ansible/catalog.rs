@@ -28,7 +28,7 @@ pub enum Root {
 
 impl Root {
     /// The folder below the playbooks dir that nothing may lead out of.
-    fn folder(self) -> &'static str {
+    pub fn folder(self) -> &'static str {
         match self {
             Self::Local => "playbooks",
             Self::Bundles => "bundles",

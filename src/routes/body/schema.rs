@@ -234,19 +234,17 @@ impl Refusal {
     }
 }
 
-/// Length first: a pattern is not tried on a text that is refused anyway.
+/// The pattern first: it says more about what is wrong than a length does.
 fn check_text(text: &str, pattern: Option<&Regex>, max: Option<u64>) -> Result<(), Refusal> {
-    if let Some(max) = max
-        && text.chars().count() as u64 > max
-    {
-        let msg = format!("String should have at most {max} characters");
-        return Err(Refusal::new("string_too_long", msg, json!({ "max_length": max })));
+    if let Some(pattern) = pattern.filter(|pattern| !pattern.is_match(text)) {
+        let pattern = pattern.as_str();
+        let msg = format!("String should match pattern '{pattern}'");
+        return Err(Refusal::new("string_pattern_mismatch", msg, json!({ "pattern": pattern })));
     }
-    match pattern {
-        Some(pattern) if !pattern.is_match(text) => {
-            let pattern = pattern.as_str();
-            let msg = format!("String should match pattern '{pattern}'");
-            Err(Refusal::new("string_pattern_mismatch", msg, json!({ "pattern": pattern })))
+    match max {
+        Some(max) if text.chars().count() as u64 > max => {
+            let msg = format!("String should have at most {max} characters");
+            Err(Refusal::new("string_too_long", msg, json!({ "max_length": max })))
         }
         _ => Ok(()),
     }

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Starts the Range42 backend API; ./start.sh --help says how.
+set -euo pipefail
+
+help() {
+    cat <<'END'
+Usage: ./start.sh [--demo]
+
+Makes what is missing, then becomes the server. Each step says how long it took:
+  1. sources .env, if there is one;
+  2. makes .venv from requirements.txt, and asks Ansible Galaxy for the collections of
+     requirements.yml (the first time only; without Galaxy it goes on);
+  3. builds target/release/range42-backend-api, if a source is newer than it.
+
+Without --demo it uses inventory/ and the settings of the environment (README.md has the
+table): PROJECT_ROOT_DIR, VAULT_PASSWORD_FILE, VAULT_PASSWORD, API_BACKEND_*, HOST, PORT, …
+
+  --demo   adds a fake Proxmox on a loopback address, with a dozen guests on the node
+           px-testing, an API token, an inventory that points at it, the bundles of
+           playbooks/ and a vault password. The server listens on 127.0.0.1 unless HOST
+           says otherwise. Nothing of it is kept: Ctrl-C ends and removes everything.
+  --help   this text.
+END
+}
+
+demo=false
+for argument in "$@"; do
+    case $argument in
+        --demo) demo=true ;;
+        --help | -h) help; exit 0 ;;
+        *) echo "start.sh: unknown argument: $argument" >&2; help >&2; exit 64 ;;
+    esac
+done
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+if [ -f "$here/.env" ]; then
+    set -a
+    # shellcheck disable=SC1091
+    . "$here/.env"
+    set +a
+    echo "start.sh: read .env" >&2
+fi
+export PROJECT_ROOT_DIR=${PROJECT_ROOT_DIR:-$here}
+cd "$here"
+
+if $demo; then scripts/set-up --demo; else scripts/set-up; fi
+
+binary=target/release/range42-backend-api
+stale() {
+    [ ! -x "$binary" ] || [ -n "$(find src assets Cargo.toml Cargo.lock -newer "$binary" -print -quit)" ]
+}
+if stale; then
+    command -v cargo > /dev/null || {
+        echo "start.sh: cargo is needed to build the server (https://rustup.rs)" >&2
+        exit 1
+    }
+    echo "start.sh: building the server; the first time takes some minutes" >&2
+    began=$SECONDS
+    cargo build --release --locked --quiet
+    # Cargo leaves a binary alone that is current already; it must not look stale for ever.
+    touch "$binary"
+    echo "start.sh: built $binary ($((SECONDS - began)) s)" >&2
+fi
+
+start_demo() {
+    local folder ready
+    folder=$(mktemp -d "${TMPDIR:-/tmp}/range42-demo.XXXXXX")
+    mkfifo "$folder/alive" "$folder/ready"
+    # The fake Proxmox lives as long as something holds the other end of its pipe: the server
+    # that this script becomes, and its runs. That works however the server ends.
+    (
+        trap '' INT
+        .venv-demo/bin/python demo/proxmox.py --dir "$folder/proxmox" --eof-fd 3 \
+            3< "$folder/alive" > "$folder/ready" 2> "$folder/log" 9>&- || cat "$folder/log" >&2
+        rm -rf "$folder"
+    ) &
+    exec 9> "$folder/alive"
+    read -r ready < "$folder/ready" || {
+        echo "start.sh: the fake Proxmox did not start" >&2
+        exit 1
+    }
+    export API_BACKEND_INVENTORY_DIR=$folder/proxmox/inventory
+    export API_BACKEND_PUBLIC_PLAYBOOKS_DIR=$here/playbooks
+    export RANGE42_DATA_DIR=$folder/data RANGE42_RUNS_DIR=$folder/data/runs
+    export HOST=${HOST:-127.0.0.1} PORT=${PORT:-8000}
+    if [ -z "${VAULT_PASSWORD_FILE:-}" ]; then export VAULT_PASSWORD=${VAULT_PASSWORD:-demo}; fi
+    cat >&2 <<END
+
+The demo's Proxmox is at $(sed 's/.*"api_host": "\([^"]*\)".*/https:\/\/\1/' <<< "$ready"), its inventory in $API_BACKEND_INVENTORY_DIR.
+
+  API      http://localhost:$PORT/v0/admin/
+  Swagger  http://localhost:$PORT/docs/swagger
+  ReDoc    http://localhost:$PORT/docs/redoc
+
+Three commands to try in another terminal, once the line "ready" has appeared:
+
+  curl -s -X POST localhost:$PORT/v0/admin/proxmox/vms/list -H 'content-type: application/json' -d '{"proxmox_node":"px-testing"}'
+  curl -s -X POST localhost:$PORT/v0/admin/proxmox/vms/vm_id/start -H 'content-type: application/json' -d '{"proxmox_node":"px-testing","vm_id":1003}'
+  curl -s -X POST localhost:$PORT/v0/admin/debug/ping -H 'content-type: application/json' -d '{"proxmox_node":"px-testing","hosts":"all"}'
+
+Ctrl-C ends everything.
+
+END
+}
+
+if $demo; then start_demo; fi
+exec "$binary"

@@ -1,0 +1,68 @@
+//! Calling a server in-process.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use range42_backend_api::{App, Settings, app, serve};
+use serde_json::Value;
+use tower::ServiceExt;
+
+/// The router of a server, called without a socket.
+#[derive(Clone)]
+pub struct Client {
+    router: Router,
+    pub app: Arc<App>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON; null where it is not JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+}
+
+impl Client {
+    /// A server with these settings. It must be called inside of a tokio runtime.
+    pub fn new(env: &HashMap<String, String>) -> Self {
+        let settings = Settings::from_map(env).unwrap_or_else(|e| panic!("{e}"));
+        let built = serve::build(settings).unwrap_or_else(|e| panic!("{e}"));
+        Self { router: app(built.clone()), app: built }
+    }
+
+    /// Sends a request.
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status: parts.status, headers: parts.headers, text }
+    }
+
+    /// Sends a JSON body.
+    pub async fn json(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        self.send(request).await
+    }
+
+    /// Sends `GET` without a body.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+}

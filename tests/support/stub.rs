@@ -1,0 +1,98 @@
+//! A server whose runner is the stub of `stub-runner`.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::server::Client;
+
+/// Every playbook that an operation names, each a file that says where it stood.
+pub const PLAYBOOKS: [&str; 2] = ["playbooks/generic.yml", "playbooks/ping.yml"];
+
+/// A server with a project of its own and the stub as its runner.
+pub struct StubServer {
+    pub client: Client,
+    /// The temporary folder: `root/` is the project, `public/` the public playbooks, `runs/`.
+    pub dir: TempDir,
+}
+
+impl StubServer {
+    /// Starts one; `change` may break things on disk or in the settings before.
+    pub fn start(change: impl FnOnce(&Path, &mut HashMap<String, String>)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap();
+        for file in PLAYBOOKS {
+            write(&path.join("root").join(file), file);
+        }
+        write(&path.join("root/inventory/hosts.yml"), "all: {}\n");
+        for file in public_playbooks() {
+            write(&path.join("public").join(&file), &file);
+        }
+        fs::create_dir(path.join("runs")).unwrap();
+        let stub = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/stub-runner");
+        let mut env = HashMap::from([
+            ("PROJECT_ROOT_DIR".to_owned(), path.join("root").display().to_string()),
+            (
+                "API_BACKEND_PUBLIC_PLAYBOOKS_DIR".to_owned(),
+                path.join("public").display().to_string(),
+            ),
+            ("RANGE42_RUNS_DIR".to_owned(), path.join("runs").display().to_string()),
+            ("RANGE42_DATA_DIR".to_owned(), path.join("data").display().to_string()),
+            ("RANGE42_RUNNER".to_owned(), stub.display().to_string()),
+        ]);
+        change(&path, &mut env);
+        let server = Self { client: Client::new(&env), dir };
+        server.behave(&json!({ "events": [], "lookup_events": [], "rc": 0, "lookup_rc": 0 }));
+        server
+    }
+
+    /// Says what the runner answers from now on, and forgets the calls so far.
+    pub fn behave(&self, behaviour: &Value) {
+        fs::write(self.runs().join("stub.json"), behaviour.to_string()).unwrap();
+        let _ = fs::remove_file(self.runs().join("calls.jsonl"));
+    }
+
+    /// The calls of the runner since then.
+    pub fn calls(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.runs().join("calls.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The folder of the runs' directories.
+    pub fn runs(&self) -> PathBuf {
+        self.dir.path().join("runs")
+    }
+}
+
+/// Writes a file and the folders above it.
+pub fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// The playbooks behind the bundle operations, and one bundle and scenario by name.
+fn public_playbooks() -> Vec<String> {
+    use range42_backend_api::routes::operation::{PlaybookFile, Work};
+    use range42_backend_api::routes::table::OPERATIONS;
+    let named = ["bundles/my_bundle-1", "scenarios/demo_lab", "scenarios/lab-2"];
+    let mut files: Vec<String> = named.iter().map(|name| format!("{name}/main.yml")).collect();
+    for operation in OPERATIONS.iter() {
+        match &operation.work {
+            Work::Playbook(work) => match work.file {
+                PlaybookFile::Fixed(file) if work.root.folder() == "bundles" => {
+                    files.push(format!("bundles/{file}"));
+                }
+                _ => {}
+            },
+            Work::CreateVms { folder, .. } => {
+                files.push(format!("bundles/{folder}/init.yml"));
+                files.push(format!("bundles/{folder}/main.yml"));
+            }
+            Work::LookUp { .. } => {}
+        }
+    }
+    files
+}
