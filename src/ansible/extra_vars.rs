@@ -1,69 +1,75 @@
 //! Extra variables as the YAML file that ansible-playbook reads.
 //!
-//! ansible-core takes every string of such a file for a template. A string that came from a
-//! client is tagged `!unsafe`, which makes Ansible keep it as text wherever it is used.
+//! ansible-core takes every string of such a file for a template. The tag `!unsafe` makes it
+//! keep a string as text wherever it is used. The tag stands once, before the whole mapping,
+//! and holds for everything in it: on a single scalar ansible-core 2.19 reads `!unsafe "0100"`
+//! as a number, quotes or not, while inside of a tagged mapping a quoted scalar stays text.
+//!
+//! What follows the tag is JSON, which is YAML as well.
 
-use std::fmt::Write;
+use std::io;
 
+use serde::Serialize;
+use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 use serde_json::{Map, Value};
 
-/// Renders the variables as YAML: one mapping, each string tagged unsafe.
+/// What stands before the JSON object.
+pub const UNSAFE_TAG: &str = "!unsafe ";
+
+/// Renders the variables as one mapping, tagged unsafe.
 pub fn to_yaml(variables: &Map<String, Value>) -> String {
-    let mut yaml = String::new();
-    write_mapping(&mut yaml, variables);
-    yaml.push('\n');
-    yaml
+    let mut json = Vec::new();
+    let mut serializer = Serializer::with_formatter(&mut json, EscapedFormatter);
+    // Writing into memory does not fail, and a JSON value is always serializable.
+    variables.serialize(&mut serializer).expect("a JSON object is writable");
+    format!("{UNSAFE_TAG}{}\n", String::from_utf8_lossy(&json))
 }
 
-fn write_mapping(yaml: &mut String, members: &Map<String, Value>) {
-    yaml.push('{');
-    for (index, (name, value)) in members.iter().enumerate() {
-        if index > 0 {
-            yaml.push_str(", ");
-        }
-        write_quoted(yaml, name);
-        yaml.push_str(": ");
-        write_value(yaml, value);
-    }
-    yaml.push('}');
-}
+/// Escapes what PyYAML refuses to read raw: everything between ASCII's printable part and the
+/// first astral plane. Astral characters stay raw, since JSON has no escape for them that
+/// YAML has too.
+struct EscapedFormatter;
 
-fn write_value(yaml: &mut String, value: &Value) {
-    match value {
-        Value::Null => yaml.push_str("null"),
-        Value::Bool(b) => yaml.push_str(if *b { "true" } else { "false" }),
-        Value::Number(n) => yaml.push_str(&n.to_string()),
-        Value::String(text) => {
-            yaml.push_str("!unsafe ");
-            write_quoted(yaml, text);
-        }
-        Value::Array(items) => {
-            yaml.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    yaml.push_str(", ");
-                }
-                write_value(yaml, item);
-            }
-            yaml.push(']');
-        }
-        Value::Object(members) => write_mapping(yaml, members),
-    }
-}
-
-/// A double-quoted scalar of YAML 1.1 in ASCII, since PyYAML refuses some characters raw.
-fn write_quoted(yaml: &mut String, text: &str) {
-    yaml.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => yaml.push_str("\\\""),
-            '\\' => yaml.push_str("\\\\"),
-            ' '..='~' => yaml.push(c),
-            _ => {
-                // Writing to a String cannot fail.
-                let _ = write!(yaml, "\\U{:08X}", u32::from(c));
+impl Formatter for EscapedFormatter {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for c in fragment.chars() {
+            match c {
+                ' '..='~' | '\u{10000}'.. => write!(writer, "{c}")?,
+                _ => write!(writer, "\\u{:04x}", u32::from(c))?,
             }
         }
+        Ok(())
     }
-    yaml.push('"');
+
+    fn write_char_escape<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        escape: serde_json::ser::CharEscape,
+    ) -> io::Result<()> {
+        CompactFormatter.write_char_escape(writer, escape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_character_survives_as_json_behind_the_tag() {
+        let text: String =
+            (0..=0x2FFF).filter_map(char::from_u32).chain("\u{1F600}".chars()).collect();
+        let variables = json!({ "a": text, "ids": ["0100", ""], "n": 1.5, "b": true, "z": null });
+        let Value::Object(variables) = variables else { unreachable!() };
+        let yaml = to_yaml(&variables);
+        let json = yaml.strip_prefix(UNSAFE_TAG).unwrap();
+        assert_eq!(serde_json::from_str::<Map<String, Value>>(json).unwrap(), variables);
+        let printable = |c: char| matches!(c, ' '..='~' | '\n' | '\u{10000}'..);
+        assert!(json.chars().all(printable));
+    }
 }

@@ -13,9 +13,8 @@ ROLES_PATH = os.path.join(PLAYBOOKS, "platform_roles")
 
 
 def unsafe_yaml(variables):
-    """Extra variables as the server writes them: every string of a client is tagged unsafe."""
-    return "".join("%s: %s%s\n" % (name, "!unsafe " if isinstance(value, str) else "", json.dumps(value))
-                   for name, value in variables.items())
+    """Extra variables as the server writes them: JSON behind one tag that holds for all of it."""
+    return "!unsafe %s\n" % json.dumps(variables)
 
 
 class Run:
