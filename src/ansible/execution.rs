@@ -76,10 +76,10 @@ pub async fn execute(
     see(job_events.rest()?);
     let reported = reported_rc(job);
     match reported.unwrap_or(exit) {
-        Some(0) if !recap.printed => Err(ExecutionError::NoRecap),
-        Some(0) if recap.unmatched && !recap.any_host => Err(ExecutionError::NoHosts),
         // The runner's own failures (bad arguments, a broken venv) leave no artifacts.
         _ if reported.is_none() && !recap.any_event => Err(no_result(job, exit)),
+        Some(0) if !recap.printed => Err(ExecutionError::NoRecap),
+        Some(0) if recap.unmatched && !recap.any_host => Err(ExecutionError::NoHosts),
         rc => Ok(End { rc }),
     }
 }

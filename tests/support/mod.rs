@@ -2,5 +2,6 @@
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
 pub mod contract;
+pub mod demo;
 pub mod server;
 pub mod stub;

@@ -1,0 +1,142 @@
+//! The document and its pages: current, complete, and seen in a real browser without internet.
+
+mod support;
+
+use std::collections::HashMap;
+use std::process::{Command, Stdio};
+
+use axum::http::Request;
+use serde_json::Value;
+use support::server::Client;
+use tempfile::TempDir;
+
+fn client(dir: &TempDir) -> Client {
+    let path = dir.path().display().to_string();
+    Client::new(&HashMap::from([("PROJECT_ROOT_DIR".to_owned(), path)]))
+}
+
+#[test]
+fn the_committed_document_is_current() {
+    let committed = std::fs::read_to_string("openapi.json").unwrap();
+    let current = range42_backend_api::routes::openapi::text();
+    assert!(committed == current, "write it: cargo run -- openapi > openapi.json");
+}
+
+#[tokio::test]
+async fn it_is_served_once_and_then_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = client(&dir);
+    let answer = client.get("/docs/openapi.json").await;
+    assert_eq!(answer.json()["info"]["title"], "CR42 - API");
+    assert_eq!(answer.json()["info"]["version"], "v0.1");
+    let again = Request::get("/docs/openapi.json").header("if-none-match", &answer.headers["etag"]);
+    assert_eq!(client.send(again.body(Default::default()).unwrap()).await.status, 304);
+}
+
+#[tokio::test]
+async fn every_operation_is_described_in_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let document = client(&dir).get("/docs/openapi.json").await.json();
+    let mut ids = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let place = format!("{method} {path}");
+            assert_eq!(operation["tags"].as_array().map(Vec::len), Some(1), "{place}");
+            assert!(operation["summary"].as_str().is_some_and(|s| !s.is_empty()), "{place}");
+            if let Some(body) = operation.get("requestBody") {
+                let name = body["content"]["application/json"]["schema"]["$ref"].as_str().unwrap();
+                let schema = document.pointer(&name[1..]).unwrap();
+                assert!(schema.get("example").is_some(), "{place}: no example");
+            }
+            ids.push(operation["operationId"].as_str().unwrap().to_owned());
+        }
+    }
+    let count = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "operation ids repeat");
+}
+
+/// The list that clients rely on: a route that changes changes this file, and is seen.
+#[test]
+fn the_routes_are_the_golden_ones() {
+    use range42_backend_api::routes::table::OPERATIONS;
+    let lines: Vec<String> = OPERATIONS
+        .iter()
+        .map(|o| format!("{:6} {}", format!("{:?}", o.method).to_uppercase(), o.path))
+        .collect();
+    let golden = std::fs::read_to_string("tests/routes.txt").unwrap();
+    assert_eq!(lines.join("\n") + "\n", golden);
+    assert_eq!(lines.len(), 80);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_pages_work_in_a_browser_without_internet() {
+    let Some(browser) = browser() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = range42_backend_api::app(client(&dir).app);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    for page in ["swagger", "redoc"] {
+        let url = format!("http://{address}/docs/{page}");
+        let html = tokio::task::spawn_blocking({
+            let browser = browser.clone();
+            move || rendered(&browser, &url)
+        });
+        let html = html.await.unwrap();
+        for text in ["CR42 - API", "List the guests of a node", "Run a scenario by its name"] {
+            assert!(html.contains(text), "{page} does not show {text:?}");
+        }
+        assert!(!html.contains("Failed to load"), "{page}");
+    }
+}
+
+/// Debian's Chromium; without one the test is skipped, except in CI, which installs it.
+fn browser() -> Option<String> {
+    let found = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
+        let version = Command::new(name).arg("--version").stdout(Stdio::null()).status();
+        version.is_ok_and(|status| status.success())
+    });
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "CI must install chromium");
+        eprintln!("skipped: no chromium on PATH (Debian: apt-get install chromium)");
+    }
+    found.map(str::to_owned)
+}
+
+/// The page as the browser shows it when its scripts have run. Every other host is unknown to
+/// this browser.
+fn rendered(browser: &str, url: &str) -> String {
+    let profile = tempfile::tempdir().unwrap();
+    let output = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-quic"])
+        .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(["--virtual-time-budget=20000", "--dump-dom", url])
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = client(&dir);
+    let unknown = client.get("/nowhere").await;
+    assert_eq!(
+        (unknown.status.as_u16(), &unknown.json()["detail"]),
+        (404, &Value::from("Not Found"))
+    );
+    let method = client.get("/v0/admin/proxmox/vms/list").await;
+    assert_eq!(method.status, 405);
+    assert_eq!(method.headers["allow"], "POST");
+    assert_eq!(method.json()["detail"], "Method Not Allowed");
+    let slash = client.get("/docs/redoc/").await;
+    assert_eq!(
+        (slash.status.as_u16(), &slash.headers["location"].to_str().unwrap()),
+        (307, &"/docs/redoc")
+    );
+}

@@ -1,0 +1,94 @@
+//! The real things: the venvs of scripts/set-up, the fake Proxmox, servers that use them.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Makes `.venv` and `.venv-demo` where they are missing, once per test binary.
+pub fn set_up() {
+    static DONE: OnceLock<()> = OnceLock::new();
+    DONE.get_or_init(|| {
+        let status = Command::new(root().join("scripts/set-up")).arg("--demo").status().unwrap();
+        assert!(status.success(), "scripts/set-up failed");
+    });
+}
+
+/// A program of the runs' venv, such as `ansible-vault`.
+pub fn venv(program: &str) -> PathBuf {
+    set_up();
+    root().join(".venv/bin").join(program)
+}
+
+/// A fake Proxmox over TLS, which ends with this value.
+pub struct DemoProxmox {
+    /// What it printed when it was ready: `api_host`, `node`, `inventory`, `control`, …
+    pub ready: Value,
+    process: Child,
+    // Closing it tells the process to end, also where a test is killed.
+    _alive: ChildStdin,
+    _dir: TempDir,
+}
+
+impl DemoProxmox {
+    /// Starts one on a free port and waits until it answers.
+    pub fn start() -> Self {
+        set_up();
+        let dir = tempfile::tempdir().unwrap();
+        let mut process = Command::new(root().join(".venv-demo/bin/python"))
+            .arg(root().join("demo/proxmox.py"))
+            .arg("--dir")
+            .arg(dir.path().join("proxmox"))
+            .args(["--eof-fd", "0"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let alive = process.stdin.take().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready = serde_json::from_str(&line).expect("the fake Proxmox did not start");
+        Self { ready, process, _alive: alive, _dir: dir }
+    }
+
+    /// The inventory dir that points at it.
+    pub fn inventory(&self) -> PathBuf {
+        self.text("inventory").into()
+    }
+
+    /// A member of what it printed.
+    pub fn text(&self, member: &str) -> &str {
+        self.ready[member].as_str().unwrap()
+    }
+}
+
+impl Drop for DemoProxmox {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Settings of a server with the real runner, this repository's playbooks, and folders of its
+/// own below `dir`.
+pub fn settings(dir: &Path, inventory: &Path) -> HashMap<String, String> {
+    let path = |path: &Path| path.display().to_string();
+    HashMap::from([
+        ("PROJECT_ROOT_DIR".to_owned(), path(root())),
+        ("API_BACKEND_INVENTORY_DIR".to_owned(), path(inventory)),
+        ("API_BACKEND_PUBLIC_PLAYBOOKS_DIR".to_owned(), path(&root().join("playbooks"))),
+        ("RANGE42_RUNNER".to_owned(), path(&venv("ansible-runner"))),
+        ("RANGE42_DATA_DIR".to_owned(), path(&dir.join("data"))),
+        ("RANGE42_RUNS_DIR".to_owned(), path(&dir.join("data/runs"))),
+        ("HOST".to_owned(), "127.0.0.1".to_owned()),
+    ])
+}
