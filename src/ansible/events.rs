@@ -94,11 +94,12 @@ pub fn log_lines<'a>(events: impl IntoIterator<Item = &'a JobEvent>) -> Vec<Stri
     split_lines(&strip_ansi(python_trim(&printed.join("\n"))))
 }
 
-/// Removes ANSI escape sequences: the two-character ones of the C1 set, and CSI with its
-/// parameters.
+/// Removes ANSI escape sequences: ESC, a character of the C1 set, and what may follow it as
+/// parameters up to a final character. Only CSI (`ESC [`) has parameters by the standard; that
+/// the others lose them too is what clients of the contract see.
 pub fn strip_ansi(text: &str) -> String {
     static ANSI: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"\x1b(?:[@-Z\\-_]|\[[0-?]*[ -/]*[@-~])").expect("a constant"));
+        LazyLock::new(|| Regex::new(r"\x1b[@-_][0-?]*[ -/]*[@-~]").expect("a constant"));
     ANSI.replace_all(text, "").into_owned()
 }
 

@@ -21,6 +21,11 @@ pub async fn not_found(OriginalUri(uri): OriginalUri) -> Response {
                 .into_response();
         }
     }
+    no_such_path()
+}
+
+/// 404 in JSON.
+pub fn no_such_path() -> Response {
     (StatusCode::NOT_FOUND, Json(json!({ "detail": "Not Found" }))).into_response()
 }
 

@@ -2,15 +2,16 @@
 //!
 //! Everything is part of the binary, since a range can be sealed off from the internet.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
+use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::Config;
 
-use super::openapi;
+use super::{answers, openapi};
 
 /// ReDoc, as published on the npm registry in the package `redoc`; see assets/README.md.
 static REDOC: &str = include_str!("../../assets/redoc.standalone.js");
@@ -34,12 +35,38 @@ const REDOC_PAGE: &str = r#"<!doctype html>
 
 /// The routes below `/docs`.
 pub fn routes() -> Router {
-    let swagger = SwaggerUi::new("/docs/swagger").config(Config::from("/docs/openapi.json"));
     Router::new()
         .route("/docs/openapi.json", get(document))
         .route("/docs/redoc", get(|| async { Html(REDOC_PAGE) }))
         .route("/docs/redoc.standalone.js", get(redoc))
-        .merge(swagger)
+        .route("/docs/swagger", get(swagger_page))
+        .route("/docs/swagger/", get(swagger_page))
+        .route("/docs/swagger/{*file}", get(|Path(file): Path<String>| swagger_file(file)))
+}
+
+/// The page names its files relative to `/docs/swagger/`; clients ask for it without the slash.
+async fn swagger_page() -> Response {
+    static PAGE: LazyLock<String> = LazyLock::new(|| {
+        let file = utoipa_swagger_ui::serve("index.html", swagger_config()).ok().flatten();
+        let page = file.expect("Swagger UI has an index.html").bytes.into_owned();
+        String::from_utf8_lossy(&page).replacen("<head>", "<head><base href=\"/docs/swagger/\">", 1)
+    });
+    Html(PAGE.as_str()).into_response()
+}
+
+async fn swagger_file(name: String) -> Response {
+    match utoipa_swagger_ui::serve(&name, swagger_config()) {
+        Ok(Some(file)) => {
+            ([(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response()
+        }
+        _ => answers::no_such_path(),
+    }
+}
+
+fn swagger_config() -> Arc<Config<'static>> {
+    static CONFIG: LazyLock<Arc<Config<'static>>> =
+        LazyLock::new(|| Arc::new(Config::from("/docs/openapi.json")));
+    CONFIG.clone()
 }
 
 async fn document(headers: HeaderMap) -> Response {

@@ -26,10 +26,11 @@ pub fn surround(router: Router, app: &Arc<App>) -> Router {
     let cors_rule = Arc::new(app.settings.cors_origin.clone());
     let routes = router
         .layer(middleware::from_fn(log_matched_path))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(cors_rule, cors::layer));
-    // Routing happens inside of the inner router, so what changes the path stands outside.
-    let outer = middleware::from_fn(identify_and_log).layer(routes);
+        .layer(CatchPanicLayer::custom(panicked));
+    // Routing happens inside of the inner router, so what changes the path stands outside, and
+    // so does CORS: the router adds `Allow` to every answer to a method that it does not know.
+    let cross_origin = middleware::from_fn_with_state(cors_rule, cors::layer).layer(routes);
+    let outer = middleware::from_fn(identify_and_log).layer(cross_origin);
     Router::new().fallback_service(middleware::map_request(plain_path).layer(outer))
 }
 

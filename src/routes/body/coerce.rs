@@ -55,15 +55,20 @@ fn integer_from_text(text: &str) -> Result<i64, Refusal> {
         return Err(INT_PARSING);
     }
     let digits = whole.strip_prefix(['+', '-']).unwrap_or(whole);
-    let well_formed = !digits.is_empty()
-        && !digits.starts_with('_')
-        && !digits.ends_with('_')
-        && !digits.contains("__")
-        && digits.bytes().all(|b| b.is_ascii_digit() || b == b'_');
-    if !well_formed {
+    if digits.is_empty() || digits.bytes().any(|b| !b.is_ascii_digit() && b != b'_') {
         return Err(INT_PARSING);
     }
-    whole.replace('_', "").parse().map_err(|_| INT_SIZE)
+    without_underscores(whole).ok_or(INT_PARSING)?.parse().map_err(|_| INT_SIZE)
+}
+
+/// Removes underscores, each of which must stand between two digits.
+fn without_underscores(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let is_digit =
+        |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+    let between_digits = |at: usize| is_digit(at.checked_sub(1)) && is_digit(Some(at + 1));
+    let fits = text.match_indices('_').all(|(at, _)| between_digits(at));
+    fits.then(|| text.replace('_', ""))
 }
 
 /// Reads a finite number: a number, numeric text, or a boolean.
@@ -71,7 +76,10 @@ pub fn number(value: &Value) -> Result<Number, Refusal> {
     let float = match value {
         Value::Bool(b) => f64::from(u8::from(*b)),
         Value::Number(n) => return Ok(n.clone()),
-        Value::String(text) => text.trim().parse().map_err(|_| FLOAT_PARSING)?,
+        Value::String(text) => {
+            let plain = without_underscores(text.trim()).ok_or(FLOAT_PARSING)?;
+            plain.parse().map_err(|_| FLOAT_PARSING)?
+        }
         _ => return Err(FLOAT_TYPE),
     };
     Number::from_f64(float).ok_or(FINITE)

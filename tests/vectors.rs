@@ -1,0 +1,227 @@
+//! Replays the vectors of the measured contract through the functions that they are about.
+//!
+//! Where this service is stricter, the exceptions are listed here, each with its reason, and
+//! each of them must be needed.
+
+mod support;
+
+use range42_backend_api::ansible::catalog::is_name;
+use range42_backend_api::ansible::events::{JobEvent, extract, log_lines, strip_ansi};
+use range42_backend_api::routes::body::Rule;
+use range42_backend_api::routes::openapi::DOCUMENT;
+use range42_backend_api::runs::look_up;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+/// The entries of a member of `vectors.json`.
+fn entries<T: serde::de::DeserializeOwned>(member: &str) -> Vec<T> {
+    let raw = support::contract::vectors(member).unwrap_or_default();
+    raw.iter().map(|entry| serde_json::from_str(entry.get()).unwrap()).collect()
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
+}
+
+#[test]
+fn events_give_their_results() {
+    for case in entries::<Value>("extract") {
+        let read: Result<Vec<JobEvent>, _> = serde_json::from_value(case["events"].clone());
+        match (read, &case["result"]) {
+            // The measured service crashed here; a damaged event is a failed run.
+            (Err(_), Value::Null) if !case["raises"].is_null() => {}
+            (Ok(events), result) => {
+                let made = extract(&events, case["key"].as_str().unwrap());
+                assert_eq!(&Value::Array(made), result, "{}", case["name"]);
+            }
+            (Err(error), _) => panic!("{}: {error}", case["name"]),
+        }
+    }
+}
+
+#[test]
+fn events_give_their_log() {
+    for case in entries::<Value>("logs") {
+        let event = |stdout: &Value| match stdout.as_str() {
+            Some("@absent") => json!({ "event": "verbose" }),
+            _ => json!({ "event": "verbose", "stdout": stdout }),
+        };
+        let events: Vec<JobEvent> = case["stdouts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|stdout| serde_json::from_value(event(stdout)).unwrap())
+            .collect();
+        assert_eq!(json!(log_lines(&events)), case["log_multiline"], "{}", case["name"]);
+        assert_eq!(strip_ansi(case["log_ansi"].as_str().unwrap()), case["log_plain"]);
+    }
+}
+
+#[test]
+fn colours_are_removed() {
+    for case in entries::<Value>("ansi") {
+        assert_eq!(strip_ansi(case["in"].as_str().unwrap()), case["out"], "{case}");
+    }
+}
+
+#[test]
+fn guests_are_found_by_their_id() {
+    for case in entries::<Value>("lookup") {
+        let values = case["vm_list_values"].as_array().unwrap();
+        let found = look_up::find(values, case["target"].as_str().unwrap());
+        match case["name"].as_str().unwrap() {
+            // No request gets here with an id above 999999999, the largest of Proxmox VE.
+            "huge" => assert_eq!(found, None),
+            name => assert_eq!(
+                found.map(|guest| guest.name),
+                case["found"].as_object().map(|guest| guest["vm_name"].clone()),
+                "{name}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn names_of_bundles_are_told_from_paths() {
+    for names in entries::<Value>("names") {
+        for case in names["cases"].as_array().unwrap() {
+            assert_eq!(json!(is_name(case["name"].as_str().unwrap())), case["ok"], "{case}");
+        }
+    }
+}
+
+/// What `value` becomes where a schema is `{"type": …}`, or the kind of error.
+fn coerced(json_type: &str, value: &Value) -> Result<Value, &'static str> {
+    let rule = Rule::compile(&Value::Null, &json!({ "type": json_type }));
+    let mut errors = Vec::new();
+    let checked = rule.check(value, &mut Vec::new(), &mut errors);
+    checked.ok_or_else(|| errors[0].kind)
+}
+
+/// A scalar and what becomes of it. Some are numbers that no JSON value of ours can hold.
+#[derive(Deserialize)]
+struct Coercion {
+    r#type: String,
+    r#in: Box<RawValue>,
+    out: Option<Box<RawValue>>,
+    error: Option<String>,
+}
+
+#[test]
+fn scalars_are_read_laxly() {
+    let mut stricter = Vec::new();
+    let cases = entries::<Coercion>("coercion");
+    for case in &cases {
+        let json_type = match case.r#type.as_str() {
+            "int" => "integer",
+            "float" => "number",
+            "bool" => "boolean",
+            _ => "string",
+        };
+        let sent: Value = serde_json::from_str(case.r#in.get()).unwrap();
+        let wanted = case.out.as_ref().and_then(|out| serde_json::from_str(out.get()).ok());
+        match (coerced(json_type, &sent), &case.error) {
+            (Err(kind), Some(error)) if kind == error => {}
+            (Ok(value), None) if wanted.as_ref().is_some_and(|wanted| same(&value, wanted)) => {}
+            // 64 bits hold every number that Proxmox takes, and none of them is infinite.
+            (Err(kind @ ("int_parsing_size" | "finite_number")), None) => stricter.push(kind),
+            (made, _) => panic!("{json_type} {:.80}: {made:?}, not {:?}", sent, case.out),
+        }
+    }
+    if !cases.is_empty() {
+        let (large, infinite) = (["int_parsing_size"; 2], ["finite_number"; 4]);
+        assert_eq!(stricter, [large.as_slice(), &infinite].concat());
+    }
+}
+
+/// Equal, where 1 and 1.0 are the same number.
+fn same(a: &Value, b: &Value) -> bool {
+    a == b || (a.is_number() && a.as_f64() == b.as_f64())
+}
+
+/// Texts that the contract's pattern accepts and this service refuses.
+const STRICTER: &[(&[&str], &[&str], &str)] = &[
+    (&["proxmox_node"], &["", "-", "-a", "--x"], "departure 3: it becomes a limit"),
+    (&["hosts"], &["-", "-a", "--x"], "departure 3: it becomes a limit"),
+    (&["vm_id", "vm_new_id"], &["0", "22"], "ids of Proxmox VE begin at 100"),
+    (&["id"], &["0"], "no guest has this id"),
+    (
+        &["vm_fw_alias_cidr", "vm_fw_source", "vm_fw_dest"],
+        &[
+            "0",
+            ".",
+            "/",
+            "//",
+            "1.2.3",
+            "999.999.999.999",
+            "1.2.3.4.5",
+            "/24",
+            "/240",
+            "255.255.255.0/",
+            "22",
+        ],
+        "neither an address nor a network",
+    ),
+    (&["ip_address", "ip_gateway"], &["999.999.999.999"], "not an address"),
+    (&["ip_netmask"], &["10.0.0.1", "999.999.999.999"], "not a netmask"),
+    (&["vm_fw_log", "iso_file_content_type"], &["02-AB-cd-00-11-9f"], "longer than any of these"),
+];
+
+fn is_stricter(field: &str, text: &str) -> bool {
+    STRICTER.iter().any(|(fields, texts, _)| fields.contains(&field) && texts.contains(&text))
+}
+
+#[test]
+fn fields_match_their_patterns() {
+    let mut checked = 0;
+    for patterns in entries::<Value>("field_patterns") {
+        for case in patterns["patterns"].as_array().unwrap() {
+            for field in texts(&case["fields"]) {
+                checked += 1;
+                for rule in rules_of(field, case["pattern"].as_str().unwrap()) {
+                    check_field(field, &rule, case);
+                }
+            }
+        }
+        assert_eq!(checked, 48);
+    }
+}
+
+fn check_field(field: &str, rule: &Rule, case: &Value) {
+    let kind = |text: &str| {
+        let mut errors = Vec::new();
+        rule.check(&json!(text), &mut Vec::new(), &mut errors);
+        errors.first().map(|error| error.kind)
+    };
+    for text in texts(&case["accept"]) {
+        assert_eq!(kind(text).is_some(), is_stricter(field, text), "{field}: {text:?}");
+    }
+    for text in texts(&case["reject"]) {
+        assert_eq!(kind(text), Some("string_pattern_mismatch"), "{field}: {text:?}");
+    }
+}
+
+/// The rules of all texts of requests called `field`. Two types of host pattern have one name;
+/// they differ in whether a colon joins hosts.
+fn rules_of(field: &str, pattern: &str) -> Vec<Rule> {
+    let schemas = DOCUMENT["components"]["schemas"].as_object().unwrap();
+    let rules: Vec<Rule> = schemas
+        .iter()
+        .filter(|(name, _)| match name.as_str() {
+            // Other texts of these two are free ones, which have no pattern in the contract.
+            "NewVm" => field == "vm_ip",
+            "DotFilesRequest" => field != "user",
+            name => name.ends_with("Request") || name == "NamedGuest",
+        })
+        .filter_map(|(_, schema)| schema["properties"].get(field))
+        .filter(|schema| field != "hosts" || joins_hosts(schema) == pattern.contains(':'))
+        .map(|schema| Rule::compile(&DOCUMENT, schema))
+        .collect();
+    assert!(!rules.is_empty(), "no request has {field}");
+    rules
+}
+
+fn joins_hosts(schema: &Value) -> bool {
+    schema["$ref"].as_str().is_some_and(|name| name.ends_with("/TargetHosts"))
+}

@@ -1,0 +1,220 @@
+//! Replays the vectors of the measured contract that are about requests and answers.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use serde_json::{Value, json};
+use support::stub::StubServer;
+
+const LIST: &str = "/v0/admin/proxmox/vms/list";
+
+fn entries(member: &str) -> Vec<Value> {
+    let raw = support::contract::vectors(member).unwrap_or_default();
+    raw.iter().map(|entry| serde_json::from_str(entry.get()).unwrap()).collect()
+}
+
+/// Whether `made` is `wanted`, in which `<text>` stands for any sentence.
+fn assert_alike(made: &Value, wanted: &Value) {
+    match (made, wanted) {
+        (Value::String(text), Value::String(any)) if any == "<text>" => assert!(!text.is_empty()),
+        (Value::Array(a), Value::Array(b)) => {
+            assert_eq!(a.len(), b.len(), "{made} is not {wanted}");
+            a.iter().zip(b).for_each(|(a, b)| assert_alike(a, b));
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let names = |o: &serde_json::Map<String, Value>| -> Vec<String> {
+                let mut names: Vec<String> = o.keys().cloned().collect();
+                names.sort();
+                names
+            };
+            assert_eq!(names(a), names(b));
+            a.iter().for_each(|(name, value)| assert_alike(value, &b[name]));
+        }
+        _ => assert_eq!(made, wanted),
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_fit() {
+    for vectors in entries("validation_422") {
+        for (debug, names) in [
+            ("false", ["stock", "stock_bad_json", "stock_empty"]),
+            ("true", ["verbose(DEBUG=true)", "verbose_bad_json", "verbose_empty"]),
+        ] {
+            let server = StubServer::start(|_, env| {
+                env.insert("DEBUG".to_owned(), debug.to_owned());
+            });
+            let bodies = [vectors["request"].to_string(), "{".to_owned(), String::new()];
+            for (name, body) in names.into_iter().zip(bodies) {
+                let request = Request::post("/v0/admin/proxmox/vms/vm_id/create");
+                let answer = server.client.send(request.body(Body::from(body)).unwrap()).await;
+                assert_eq!(answer.status, 422);
+                assert_alike(&answer.json()["detail"], &departed(&vectors[name]));
+            }
+            assert_eq!(server.calls(), Vec::<Value>::new());
+        }
+    }
+}
+
+/// The answer as this service gives it: ids may be numbers (departure 4), and the pattern of
+/// a node's name is stricter (departure 3).
+fn departed(errors: &Value) -> Value {
+    let mut errors = errors.as_array().unwrap().clone();
+    errors.retain(|error| error["type"] != "string_type");
+    for error in &mut errors {
+        if error["type"] == "string_pattern_mismatch" {
+            error["ctx"]["pattern"] = json!("^[A-Za-z0-9][A-Za-z0-9-]*$");
+        }
+    }
+    Value::Array(errors)
+}
+
+#[tokio::test]
+async fn paths_lead_where_they_should() {
+    let server = StubServer::start(|_, _| {});
+    for case in entries("routing") {
+        let answer = server
+            .client
+            .json(case["method"].as_str().unwrap(), case["path"].as_str().unwrap(), &case["body"])
+            .await;
+        assert_eq!(answer.status.as_u16(), case["recommended_status"], "{case}");
+    }
+}
+
+#[tokio::test]
+async fn browsers_are_told_who_may_call() {
+    let server = StubServer::start(|_, _| {});
+    for case in entries("cors") {
+        let answer = server.client.send(browser_request(&case)).await;
+        if case["case"] == "unhandled 500" {
+            // The measured service forgot the headers here.
+            assert_eq!(answer.headers["access-control-allow-origin"], "http://localhost");
+            continue;
+        }
+        assert_eq!(answer.status.as_u16(), case["status"], "{case}");
+        assert_eq!(cors_headers(&answer.headers), case["headers"], "{case}");
+        if case["body"].is_string() {
+            assert_eq!(answer.text, case["body"]);
+        }
+    }
+}
+
+fn browser_request(case: &Value) -> Request<Body> {
+    let (method, body) = match (&case["preflight"], case["case"].as_str()) {
+        (Value::Bool(false), None) => ("POST", json!({ "proxmox_node": "px-testing" })),
+        (Value::Bool(false), Some("422")) => ("POST", json!({})),
+        // Nothing that a client can send crashes a handler; the stub's refusal to run is near.
+        (Value::Bool(false), Some(_)) => ("POST", json!({ "proxmox_node": "px-testing" })),
+        _ => ("OPTIONS", Value::Null),
+    };
+    let mut request = Request::builder().method(method).uri(LIST);
+    for (name, member) in [
+        ("origin", "origin"),
+        ("access-control-request-method", "request_method"),
+        ("access-control-request-headers", "request_headers"),
+    ] {
+        if let Some(value) = case[member].as_str() {
+            request = request.header(name, value);
+        }
+    }
+    request.body(Body::from(body.to_string())).unwrap()
+}
+
+/// The headers that CORS is about, as the vectors list them.
+fn cors_headers(headers: &HeaderMap) -> Value {
+    let listed = headers.iter().filter(|(name, _)| {
+        let name = name.as_str();
+        name.starts_with("access-control-") || name == "allow" || name == "vary"
+    });
+    listed.map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap()))).collect()
+}
+
+/// Vault password, variables file and tags get to Ansible as the vectors want them. Rows with
+/// a command line of the caller's are left out: this service takes none from anybody.
+#[tokio::test]
+async fn the_command_line_of_a_run() {
+    let rows = entries("cmdline");
+    let ours: Vec<_> = rows.iter().filter(|row| row["caller_cmdline"].is_null()).collect();
+    assert_eq!(ours.len(), rows.len() / 2);
+    for row in ours {
+        let server = StubServer::start(|dir, env| {
+            for (setting, file) in
+                [("VAULT_PASSWORD_FILE", "pass.txt"), ("API_BACKEND_VAULT_FILE", "vars.yml")]
+            {
+                if row[setting].is_string() {
+                    let path = dir.join(file);
+                    fs::write(&path, "").unwrap();
+                    env.insert(setting.to_owned(), path.display().to_string());
+                }
+            }
+            if row["managed_vault_path"].is_string() {
+                env.insert("VAULT_PASSWORD".to_owned(), "secret".to_owned());
+            }
+        });
+        let made = command_line(&server, row["tags"].is_string()).await;
+        assert_eq!(made, wanted_words(row, server.dir.path()), "{row}");
+    }
+}
+
+/// The words that a run gets; one with tags is the first run of a create operation.
+async fn command_line(server: &StubServer, with_tags: bool) -> Option<Vec<String>> {
+    let vm = json!({ "vm_id": 4100, "vm_ip": "10.42.0.11", "vm_description": "one" });
+    let (path, body) = if with_tags {
+        let base = "/v0/admin/run/bundles/core/proxmox/configure/default";
+        let vms = json!({ "student-box-01": vm });
+        (format!("{base}/create-vms-student"), json!({ "proxmox_node": "n", "vms": vms }))
+    } else {
+        (LIST.to_owned(), json!({ "proxmox_node": "n" }))
+    };
+    let answer = server.client.json("POST", &path, &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    server.calls()[0]["cmdline"].as_str().map(|line| shlex::split(line).unwrap())
+}
+
+fn wanted_words(row: &Value, dir: &Path) -> Option<Vec<String>> {
+    let dir = dir.canonicalize().unwrap();
+    let line = row["wanted_cmdline"].as_str()?;
+    let words = shlex::split(line).unwrap().into_iter().map(|word| {
+        word.replace("/s/pass.txt", &dir.join("pass.txt").display().to_string())
+            .replace("/v/vars.yml", &dir.join("vars.yml").display().to_string())
+            .replace("/t/vault_pass.txt", &dir.join("runs/vault/password").display().to_string())
+            .replace("red", "student-box-01")
+    });
+    Some(words.collect())
+}
+
+/// The runner gets what the measured service's did, and its directory goes in every case.
+#[tokio::test]
+async fn the_call_of_the_runner() {
+    let server = StubServer::start(|_, _| {});
+    for vectors in entries("runner_call") {
+        let body = json!({ "proxmox_node": "n", "inventory": "hosts", "hosts": "elsewhere" });
+        server.client.json("POST", LIST, &body).await;
+        let calls = server.calls();
+        assert_eq!(calls[0]["playbook"], vectors["kwargs"]["playbook"]);
+        assert_eq!(calls[0]["inventory"], "inventory/hosts.yml");
+        assert_eq!(calls[0]["limit"], "proxmox");
+        for path in vectors["temp_layout"].as_array().unwrap() {
+            assert!(calls[0]["layout"].as_array().unwrap().contains(path), "{path} is not there");
+        }
+    }
+    let mut left: Vec<_> =
+        fs::read_dir(server.runs()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.retain(|name| name != "stub.json" && name != "calls.jsonl");
+    assert!(left.is_empty(), "{left:?} was left");
+}
+
+/// A client cannot choose the inventory: whatever it names, the run gets ours.
+#[tokio::test]
+async fn the_inventory_is_not_the_client_s_to_choose() {
+    let server = StubServer::start(|_, _| {});
+    for case in entries("inventory_names") {
+        let body = json!({ "proxmox_node": "n", "inventory": case["name"] });
+        assert_eq!(server.client.json("POST", LIST, &body).await.status, 200);
+        assert_eq!(server.calls().last().unwrap()["inventory"], "inventory/hosts.yml");
+    }
+}
