@@ -1,0 +1,148 @@
+//! Measures a server from the outside, or two side by side.
+//!
+//! ```text
+//! cargo bench --bench compare -- URL [URL] [--node NODE] [--guest VMID] [--rounds N]
+//! ```
+//!
+//! Every request is real and changes what is behind the server: point it at a demo. Two
+//! servers are measured in turns, round by round, so that what else the machine does falls on
+//! both. The figures of a server on this machine include the memory of its processes.
+
+mod load;
+mod memory;
+mod table;
+
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use table::{Figure, Table};
+
+/// How long each measurement of throughput lasts.
+const LOAD_TIME: Duration = Duration::from_secs(5);
+/// How long runs are started for, to count those that end.
+const RUNS_TIME: Duration = Duration::from_secs(20);
+/// Clients that start runs at the same time.
+const RUN_CLIENTS: usize = 8;
+/// Connections that send requests which start nothing.
+const REQUEST_CLIENTS: usize = 32;
+
+#[derive(Parser)]
+struct Arguments {
+    /// Base URLs: ours, and another server's to compare with.
+    #[arg(required = true, num_args = 1..=2)]
+    urls: Vec<String>,
+    /// The node.
+    #[arg(long, default_value = "px-testing")]
+    node: String,
+    /// A stopped guest, which is started and switched off again.
+    #[arg(long, default_value = "1003")]
+    guest: String,
+    /// The id of a guest that is made and deleted; it must be free.
+    #[arg(long, default_value = "4999")]
+    new_guest: String,
+    /// Rounds of each single request.
+    #[arg(long, default_value_t = 12)]
+    rounds: usize,
+    /// Given by `cargo bench`.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// A server under measurement.
+#[derive(Clone)]
+pub struct Server {
+    http: Client,
+    base: String,
+}
+
+impl Server {
+    async fn send(&self, method: Method, path: &str, body: &Value) -> u16 {
+        let request = self.http.request(method, format!("{}{path}", self.base)).json(body);
+        match request.send().await {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                // The time of an answer includes its body.
+                let _ = response.bytes().await;
+                status
+            }
+            Err(error) => panic!("{}{path}: {error}", self.base),
+        }
+    }
+
+    /// Sends a request that must succeed and answers how long that took.
+    async fn timed(&self, method: Method, path: &str, body: &Value) -> Duration {
+        let began = Instant::now();
+        let status = self.send(method, path, body).await;
+        assert_eq!(status, 200, "{}{path}", self.base);
+        began.elapsed()
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments = Arguments::parse();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = Client::builder().no_proxy().pool_max_idle_per_host(REQUEST_CLIENTS);
+    let http = http.build().expect("a client");
+    let servers: Vec<Server> = arguments
+        .urls
+        .iter()
+        .map(|url| Server { http: http.clone(), base: url.trim_end_matches('/').to_owned() })
+        .collect();
+    let mut table = Table::new(&arguments.urls);
+
+    let idle = servers.iter().map(|server| memory::of_server(&server.base)).collect();
+    table.add("memory before, all processes", "MiB", false, idle);
+    runs(&arguments, &servers, &mut table).await;
+    let mut rates = Vec::new();
+    for server in &servers {
+        rates.push(Figure::one(load::runs_per_minute(server, &arguments.node).await));
+    }
+    table.add("vms/list, 8 clients at once", "runs/min", true, rates);
+    for (name, request) in
+        [("invalid requests", load::Kind::Invalid), ("openapi.json", load::Kind::Document)]
+    {
+        let mut rates = Vec::new();
+        for server in &servers {
+            rates.push(Figure::one(load::requests_per_second(server, request).await));
+        }
+        table.add(name, "requests/s", true, rates);
+    }
+    let after = servers.iter().map(|server| memory::of_server(&server.base)).collect();
+    table.add("memory after, all processes", "MiB", false, after);
+    table.print();
+}
+
+/// Single runs, one at a time, the servers in turns.
+async fn runs(arguments: &Arguments, servers: &[Server], table: &mut Table) {
+    let node = &arguments.node;
+    let list = json!({ "proxmox_node": node });
+    let guest = json!({ "proxmox_node": node, "vm_id": arguments.guest });
+    let new_guest = json!({
+        "proxmox_node": node, "vm_id": arguments.new_guest, "vm_name": "bench", "vm_cpu": "host",
+        "vm_cores": 1, "vm_sockets": 1, "vm_memory": 512,
+    });
+    let ping = json!({ "proxmox_node": node, "hosts": node });
+    let mut samples = vec![vec![Vec::new(); servers.len()]; 4];
+    for _ in 0..arguments.rounds {
+        for (index, server) in servers.iter().enumerate() {
+            let vms = "/v0/admin/proxmox/vms";
+            samples[0][index].push(server.timed(Method::POST, "/v0/admin/debug/ping", &ping).await);
+            samples[1][index].push(server.timed(Method::POST, &format!("{vms}/list"), &list).await);
+            let start = format!("{vms}/vm_id/start");
+            samples[2][index].push(server.timed(Method::POST, &start, &guest).await);
+            server.timed(Method::POST, &format!("{vms}/vm_id/stop_force"), &guest).await;
+            server.timed(Method::POST, &format!("{vms}/vm_id/create"), &new_guest).await;
+            let delete = format!("{vms}/vm_id/delete");
+            let gone = json!({ "proxmox_node": node, "vm_id": arguments.new_guest });
+            samples[3][index].push(server.timed(Method::DELETE, &delete, &gone).await);
+        }
+    }
+    for (name, samples) in
+        ["debug/ping", "vms/list", "vm_id/start", "vm_id/delete"].iter().zip(samples)
+    {
+        table.add(name, "ms", false, samples.iter().map(|times| Figure::of_times(times)).collect());
+    }
+}

@@ -1,0 +1,76 @@
+//! The pure parts on every request's way: reading events, log lines, checking a body, copying
+//! a playbook tree.
+
+use std::fs;
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use range42_backend_api::ansible::catalog::{Playbook, Root};
+use range42_backend_api::ansible::events::{JobEvent, extract, log_lines};
+use range42_backend_api::ansible::workdir::{Invocation, Workdir};
+use range42_backend_api::routes::{body, openapi};
+use serde_json::{Map, json};
+
+/// As many events as a run over some hosts prints.
+const EVENTS: usize = 500;
+/// As many files as a large repository of playbooks has.
+const FILES: usize = 5000;
+
+fn events() -> Vec<JobEvent> {
+    let event = |number: usize| {
+        json!({
+            "counter": number, "event": "runner_on_ok",
+            "stdout": format!("\u{1b}[0;32mok: [host-{number}] => {{\r\n    \"vm_list\": []\r\n}}\u{1b}[0m"),
+            "event_data": { "host": "px-testing", "task": "list", "res": { "vm_list": [{ "vm_id": number }] } },
+        })
+    };
+    (0..EVENTS).map(|number| serde_json::from_value(event(number)).expect("an event")).collect()
+}
+
+fn reading_events(criterion: &mut Criterion) {
+    let events = events();
+    criterion.bench_function("extract from 500 events", |b| {
+        b.iter(|| extract(black_box(&events), "vm_list"))
+    });
+    criterion
+        .bench_function("log lines of 500 events", |b| b.iter(|| log_lines(black_box(&events))));
+}
+
+fn checking_a_body(criterion: &mut Criterion) {
+    let rule = openapi::rule("CreateRequest");
+    let good = br#"{"proxmox_node":"px-testing","vm_id":"4200","vm_name":"box","vm_cpu":"host","vm_cores":2,"vm_sockets":1,"vm_memory":2048}"#;
+    let bad = br#"{"proxmox_node":"a b","vm_id":{},"vm_cores":"x"}"#;
+    let check = |bytes: &[u8]| body::check(&rule, Some("application/json"), bytes).is_ok();
+    criterion.bench_function("check a body that fits", |b| b.iter(|| check(black_box(good))));
+    criterion
+        .bench_function("check a body with seven errors", |b| b.iter(|| check(black_box(bad))));
+}
+
+fn copying_a_tree(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (public, inventory, runs) =
+        (dir.path().join("public"), dir.path().join("inventory"), dir.path().join("runs"));
+    for number in 0..FILES {
+        let folder = public.join(format!("bundles/bundle-{:03}/tasks", number / 20));
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join(format!("{number}.yml")), "- ansible.builtin.ping:\n".repeat(20))
+            .expect("a file");
+    }
+    fs::write(public.join("bundles/bundle-000/main.yml"), "[]").expect("a file");
+    fs::create_dir_all(&inventory).expect("a folder");
+    fs::write(inventory.join("hosts.yml"), "all: {}").expect("a file");
+    fs::create_dir_all(&runs).expect("a folder");
+    let playbook =
+        Playbook { root: Root::Bundles, tree: public, path: "bundles/bundle-000/main.yml".into() };
+    let invocation =
+        Invocation { playbook, inventory, limit: None, tags: None, extra_vars: Map::new() };
+    let mut group = criterion.benchmark_group("a playbook tree of 5,000 files");
+    group.sample_size(10);
+    group.bench_function("copy and remove", |b| {
+        b.iter(|| Workdir::create(&runs, "bench", &invocation, &Map::new()).expect("a workdir"));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, reading_events, checking_a_body, copying_a_tree);
+criterion_main!(benches);
