@@ -2,21 +2,30 @@
 //!
 //! Everything is part of the binary, since a range can be sealed off from the internet.
 
+use std::hash::{DefaultHasher, Hasher};
+use std::io::Write;
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use utoipa_swagger_ui::Config;
 
 use super::{answers, openapi};
 
 /// ReDoc, as published on the npm registry in the package `redoc`; see assets/README.md.
-static REDOC: &str = include_str!("../../assets/redoc.standalone.js");
+static REDOC: LazyLock<Rendered> = LazyLock::new(|| {
+    let script = include_str!("../../assets/redoc.standalone.js");
+    Rendered::new("text/javascript; charset=utf-8", Bytes::from_static(script.as_bytes()))
+});
 
-static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::DOCUMENT.to_string());
+static DOCUMENT: LazyLock<Rendered> =
+    LazyLock::new(|| Rendered::new("application/json", openapi::DOCUMENT.to_string().into()));
 
 const REDOC_PAGE: &str = r#"<!doctype html>
 <html lang="en">
@@ -70,21 +79,51 @@ fn swagger_config() -> Arc<Config<'static>> {
 }
 
 async fn document(headers: HeaderMap) -> Response {
-    unless_known(&headers, "application/json", &DOCUMENT)
+    DOCUMENT.answer(&headers)
 }
 
 async fn redoc(headers: HeaderMap) -> Response {
-    unless_known(&headers, "text/javascript; charset=utf-8", REDOC)
+    REDOC.answer(&headers)
 }
 
-/// Answers `body`, or 304 where the client has it already. It changes with the binary only,
-/// so the version and the length tell it apart (RFC 9110, 8.8.3).
-fn unless_known(headers: &HeaderMap, content_type: &'static str, body: &'static str) -> Response {
-    let tag = format!("\"{}-{}\"", env!("CARGO_PKG_VERSION"), body.len());
-    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == tag.as_bytes());
-    let tag = [(header::ETAG, HeaderValue::from_str(&tag).expect("ASCII"))];
-    if known {
-        return (StatusCode::NOT_MODIFIED, tag).into_response();
+/// Something large that stays the same while the server runs: rendered, compressed and named
+/// once.
+struct Rendered {
+    content_type: HeaderValue,
+    tag: HeaderValue,
+    plain: Bytes,
+    gzip: Bytes,
+}
+
+impl Rendered {
+    fn new(content_type: &'static str, plain: Bytes) -> Self {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let gzip = encoder.write_all(&plain).and_then(|()| encoder.finish());
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&plain);
+        let tag = format!("\"{:016x}\"", hasher.finish());
+        Self {
+            content_type: HeaderValue::from_static(content_type),
+            tag: HeaderValue::from_str(&tag).expect("ASCII"),
+            plain,
+            gzip: gzip.expect("writing to memory does not fail").into(),
+        }
     }
-    (tag, [(header::CONTENT_TYPE, content_type)], body).into_response()
+
+    /// The content, compressed where the client says that it can read that, or 304 where it
+    /// has it already (RFC 9110, 8.8.3 and 12.5.3).
+    fn answer(&self, headers: &HeaderMap) -> Response {
+        let vary = HeaderValue::from_static("Accept-Encoding");
+        let common = [(header::ETAG, self.tag.clone()), (header::VARY, vary)];
+        if headers.get(header::IF_NONE_MATCH) == Some(&self.tag) {
+            return (StatusCode::NOT_MODIFIED, common).into_response();
+        }
+        let content_type = [(header::CONTENT_TYPE, self.content_type.clone())];
+        let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok());
+        if accepted.is_some_and(|accepted| accepted.contains("gzip")) {
+            let encoding = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+            return (common, content_type, encoding, self.gzip.clone()).into_response();
+        }
+        (common, content_type, self.plain.clone()).into_response()
+    }
 }
