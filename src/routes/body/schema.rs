@@ -3,6 +3,9 @@
 //! Only what the operations use is understood; anything else is a programming error that the
 //! start of every test finds, since each operation's schema is compiled there.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
@@ -129,7 +132,7 @@ impl Shape {
     fn compile(document: &Value, schema: &Value) -> Self {
         let bound = |name: &str| schema[name].as_f64().map(|f| f as i64);
         let size = |name: &str| schema[name].as_u64();
-        let pattern = schema["pattern"].as_str().map(|p| Regex::new(p).expect("a valid pattern"));
+        let pattern = schema["pattern"].as_str().map(compiled);
         let named = types(schema);
         match named.iter().copied().find(|t| *t != "null") {
             Some("string") if named.contains(&"integer") => Self::Digits {
@@ -194,6 +197,15 @@ impl Shape {
             }
         }
     }
+}
+
+/// The expression of a pattern. Most patterns stand in many operations; a clone shares its
+/// memory with the original.
+fn compiled(pattern: &str) -> Regex {
+    static COMPILED: LazyLock<Mutex<HashMap<String, Regex>>> = LazyLock::new(Mutex::default);
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let regex = compiled.entry(pattern.to_owned());
+    regex.or_insert_with(|| Regex::new(pattern).expect("a valid pattern")).clone()
 }
 
 fn members(document: &Value, schema: &Value) -> Vec<Member> {
