@@ -20,6 +20,7 @@ pub mod settings;
 pub use error::Error;
 pub use settings::Settings;
 
+use proxmox::status::LiveStatus;
 use runs::Runs;
 
 /// What a server is made of: shared by all requests.
@@ -28,6 +29,8 @@ pub struct App {
     pub settings: Arc<Settings>,
     /// The runs it has at work.
     pub runs: Runs,
+    /// The dashboards that it keeps up to date.
+    pub status: LiveStatus,
 }
 
 /// The whole service as a router, for the binary and for tests.

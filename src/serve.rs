@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ansible::engine::ProcessEngine;
 use crate::ansible::vault::VaultPassword;
+use crate::proxmox::status::LiveStatus;
 use crate::runs::Runs;
 use crate::settings::Settings;
 use crate::{App, app};
@@ -41,7 +42,8 @@ pub fn build(settings: Settings) -> Result<Arc<App>, StartError> {
     let vault = VaultPassword::prepare(&settings.vault, &settings.runs_dir).map_err(unusable)?;
     let engine = Box::new(ProcessEngine::new(settings.runner.clone()));
     let runs = Runs::new(settings.clone(), engine, vault);
-    Ok(Arc::new(App { settings, runs }))
+    let status = LiveStatus::new(settings.status.clone(), settings.inventory.clone());
+    Ok(Arc::new(App { settings, runs, status }))
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -52,7 +54,12 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         .await
         .map_err(|e| StartError::Listen(format!("{}:{}", address.0, address.1), e))?;
     tracing::info!(address = %listener.local_addr()?, "ready");
-    axum::serve(listener, app(built)).with_graceful_shutdown(asked_to_end()).await?;
+    let status = built.status.clone();
+    let end = async move {
+        asked_to_end().await;
+        status.close_all().await;
+    };
+    axum::serve(listener, app(built)).with_graceful_shutdown(end).await?;
     Ok(())
 }
 

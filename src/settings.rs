@@ -4,7 +4,9 @@
 //! without touching the environment of the others.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use regex::Regex;
 use thiserror::Error;
@@ -41,6 +43,21 @@ pub enum VaultSource {
     None,
 }
 
+/// How live status is asked of Proxmox and sent to dashboards.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatusSettings {
+    /// `RANGE42_WS_MAX_CLIENTS`: connections at one time; further ones are refused.
+    pub max_clients: NonZeroU32,
+    /// `RANGE42_WS_POLL_SECONDS`: between two questions to Proxmox.
+    pub poll_every: Duration,
+    /// `RANGE42_WS_POLL_LIMIT_SECONDS`: the time Proxmox has to answer.
+    pub poll_limit: Duration,
+    /// `RANGE42_WS_PING_SECONDS`: between two pings of a client.
+    pub ping_every: Duration,
+    /// `RANGE42_WS_SEND_LIMIT_SECONDS`: the time a client has to take a message.
+    pub send_limit: Duration,
+}
+
 /// The settings of one server.
 #[derive(Clone)]
 pub struct Settings {
@@ -74,6 +91,8 @@ pub struct Settings {
     pub runs_dir: PathBuf,
     /// `ANSIBLE_ROLES_PATH` as the operator set it; our own roles come after it.
     pub roles_path: Option<String>,
+    /// The `RANGE42_WS_` settings.
+    pub status: StatusSettings,
 }
 
 impl Settings {
@@ -107,6 +126,7 @@ impl Settings {
             runner: runner(get("RANGE42_RUNNER"), get("PATH"), &project_root)?,
             runs_dir: below_root("RANGE42_RUNS_DIR", "data/runs"),
             roles_path: get("ANSIBLE_ROLES_PATH").map(str::to_owned),
+            status: status_settings(&get)?,
             project_root,
         })
     }
@@ -169,6 +189,35 @@ fn number<T: std::str::FromStr + std::fmt::Display>(
         name,
         reason: format!("{text:?} is not a number in the range of this setting"),
     })
+}
+
+fn status_settings<'a>(
+    get: &impl Fn(&str) -> Option<&'a str>,
+) -> Result<StatusSettings, SettingsError> {
+    let seconds = |name, default, most| seconds(name, get(name), default, most);
+    let max_clients = "RANGE42_WS_MAX_CLIENTS";
+    Ok(StatusSettings {
+        max_clients: number(max_clients, get(max_clients), NonZeroU32::new(2000).expect("not 0"))?,
+        poll_every: seconds("RANGE42_WS_POLL_SECONDS", 5.0, 3600.0)?,
+        // A single request to Proxmox is never waited for longer than 30 seconds.
+        poll_limit: seconds("RANGE42_WS_POLL_LIMIT_SECONDS", 10.0, 30.0)?,
+        ping_every: seconds("RANGE42_WS_PING_SECONDS", 20.0, 3600.0)?,
+        send_limit: seconds("RANGE42_WS_SEND_LIMIT_SECONDS", 10.0, 3600.0)?,
+    })
+}
+
+/// A time in seconds, fractions allowed. Less than a hundredth would be a busy loop.
+fn seconds(
+    name: &'static str,
+    value: Option<&str>,
+    default: f64,
+    most: f64,
+) -> Result<Duration, SettingsError> {
+    let seconds: f64 = number(name, value, default)?;
+    if (0.01..=most).contains(&seconds) {
+        return Ok(Duration::from_secs_f64(seconds));
+    }
+    Err(SettingsError { name, reason: format!("{seconds} is not between 0.01 and {most} seconds") })
 }
 
 fn log_directives(value: &str) -> Result<String, SettingsError> {
@@ -243,6 +292,13 @@ mod tests {
             ("RANGE42_LOG", "range42=loud"),
             ("RANGE42_LOG_FORMAT", "xml"),
             ("RANGE42_RUNNER", "/nonexistent"),
+            ("RANGE42_WS_MAX_CLIENTS", "0"),
+            ("RANGE42_WS_MAX_CLIENTS", "many"),
+            ("RANGE42_WS_POLL_SECONDS", "0"),
+            ("RANGE42_WS_POLL_SECONDS", "NaN"),
+            ("RANGE42_WS_POLL_LIMIT_SECONDS", "31"),
+            ("RANGE42_WS_PING_SECONDS", "-20"),
+            ("RANGE42_WS_SEND_LIMIT_SECONDS", "inf"),
         ] {
             let text = from(&[(name, value)]).err().expect(name);
             assert!(text.starts_with(name) && !text.contains('\n'), "{text:?}");

@@ -2,6 +2,8 @@
 //!
 //! Paths and members are those of <https://pve.proxmox.com/pve-docs/api-viewer/>.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -66,10 +68,11 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none());
         if let Some(file) = &credentials.ca_file {
             let pem = std::fs::read(file)
-                .map_err(|e| ProxmoxError::Unreachable(format!("{}: {e}", file.display())))?;
+                .map_err(|e| ProxmoxError::Unreachable(format!("proxmox_ca_file: {e}")))?;
             let certificates = Certificate::from_pem_bundle(&pem).map_err(unreachable)?;
             builder = builder.tls_certs_only(certificates);
         } else if !credentials.validate_certs {
+            warn_once(&credentials.base_url);
             builder = builder.tls_danger_accept_invalid_certs(true);
         }
         let http = builder.build().map_err(unreachable)?;
@@ -80,6 +83,16 @@ impl Client {
     pub async fn guests(&self, node: &str) -> Result<Vec<ListedGuest>, ProxmoxError> {
         let node = utf8_percent_encode(node, NON_ALPHANUMERIC);
         self.get(&format!("/nodes/{node}/qemu")).await
+    }
+
+    /// The names of the nodes of its cluster, those out of reach too.
+    pub async fn nodes(&self) -> Result<Vec<String>, ProxmoxError> {
+        #[derive(Deserialize)]
+        struct Node {
+            node: String,
+        }
+        let nodes: Vec<Node> = self.get("/nodes").await?;
+        Ok(nodes.into_iter().map(|node| node.node).collect())
     }
 
     /// `GET` of a path below `/api2/json`: the `data` of the answer.
@@ -99,6 +112,19 @@ impl Client {
         serde_json::from_slice::<Envelope<T>>(&body)
             .map(|envelope| envelope.data)
             .map_err(|e| ProxmoxError::Unreadable(e.to_string()))
+    }
+}
+
+/// Proxmox ships certificates that nobody else signed, so not checking them is the default;
+/// one line per API and process says that it is so.
+fn warn_once(base_url: &str) {
+    static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if WARNED.lock().expect("nothing panics with this lock").insert(base_url.to_owned()) {
+        tracing::warn!(
+            api = base_url,
+            "the certificate of the Proxmox API is not checked: set proxmox_ca_file or \
+             proxmox_validate_certs in the inventory"
+        );
     }
 }
 

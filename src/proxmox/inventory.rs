@@ -42,7 +42,17 @@ pub struct InventoryError {
 
 /// The credentials of every Proxmox host of the inventory that has them in plain, in order.
 pub fn credentials(inventory_dir: &Path) -> Result<Vec<Credentials>, InventoryError> {
-    let document = read(&inventory_dir.join("hosts.yml"))?;
+    let file = inventory_dir.join("hosts.yml");
+    let text = std::fs::read_to_string(&file).map_err(|e| unreadable(&file, e.to_string()))?;
+    credentials_in(&text, inventory_dir)
+}
+
+/// The same out of the text of a `hosts.yml` that was read already.
+pub fn credentials_in(
+    text: &str,
+    inventory_dir: &Path,
+) -> Result<Vec<Credentials>, InventoryError> {
+    let document = parse(&inventory_dir.join("hosts.yml"), text)?;
     let hosts = HOSTS.iter().try_fold(&document, |value, key| value.get(*key));
     let Some(hosts) = hosts.and_then(Value::as_mapping) else { return Ok(Vec::new()) };
     Ok(hosts
@@ -146,14 +156,20 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn read(file: &Path) -> Result<Value, InventoryError> {
-    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let failed = |reason: String| InventoryError { file: name.clone(), reason };
-    let text = std::fs::read_to_string(file).map_err(|e| failed(e.to_string()))?;
+    let text = std::fs::read_to_string(file).map_err(|e| unreadable(file, e.to_string()))?;
+    parse(file, &text)
+}
+
+fn parse(file: &Path, text: &str) -> Result<Value, InventoryError> {
     // The parser's own message can repeat a line of the file, and that line can be a secret.
-    yaml_serde::from_str(&text).map_err(|e| {
-        failed(match e.location() {
-            Some(at) => format!("not YAML at line {}", at.line()),
-            None => "not YAML".to_owned(),
-        })
+    yaml_serde::from_str(text).map_err(|e| {
+        let at = e.location().map(|at| format!(" at line {}", at.line()));
+        unreadable(file, format!("not YAML{}", at.unwrap_or_default()))
     })
+}
+
+/// An inventory file that cannot be used, by its name alone: clients read this.
+pub fn unreadable(file: &Path, reason: String) -> InventoryError {
+    let file = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    InventoryError { file, reason }
 }

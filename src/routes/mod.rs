@@ -19,6 +19,7 @@ pub mod table;
 pub mod values;
 pub mod vm_config;
 pub mod vms;
+pub mod ws_status;
 
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ pub fn router(app: &Arc<App>) -> Router {
     }
     router
         .merge(docs::routes())
+        .merge(ws_status::routes(app))
         .method_not_allowed_fallback(answers::method_not_allowed)
         .fallback(answers::not_found)
 }
@@ -63,7 +65,7 @@ pub(crate) fn is_route(path: &str) -> bool {
         }
     };
     OPERATIONS.iter().map(|operation| operation.path).any(fits)
-        || ["/docs/redoc", "/docs/openapi.json"].contains(&path)
+        || ["/docs/redoc", "/docs/openapi.json", ws_status::PATH].contains(&path)
 }
 
 fn operation_route(operation: &Operation, endpoint: &Arc<Endpoint>) -> MethodRouter {
