@@ -153,7 +153,7 @@ pub fn error_frame(error: &str) -> Frame {
 }
 
 /// How far one client has been told.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Told {
     version: u64,
     stale: bool,
@@ -173,5 +173,89 @@ impl Told {
         let stale = view.stale.as_ref().filter(|_| !self.stale)?;
         self.stale = true;
         Some(stale.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::proxmox::status::guest::Percent;
+
+    fn guest(vmid: u64, node: &str, cpu: f64) -> Guest {
+        Guest {
+            vmid,
+            name: format!("guest-{vmid}"),
+            status: "running".to_owned(),
+            cpu: Percent::of_share(cpu),
+            mem: 1,
+            maxmem: 2,
+            uptime: 3,
+            template: 0,
+            tags: String::new(),
+            node: Some(node.to_owned()),
+            guest_type: Some("qemu".to_owned()),
+        }
+    }
+
+    /// All that a client is told now.
+    fn news(told: &mut Told, view: &View) -> Vec<Value> {
+        std::iter::from_fn(|| told.next(view))
+            .map(|frame| serde_json::from_str(frame.as_str()).unwrap())
+            .collect()
+    }
+
+    fn types(messages: &[Value]) -> Vec<&str> {
+        messages.iter().map(|message| message["type"].as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_guest_that_moves_to_another_node_has_changed() {
+        let (mut view, mut told) = (View::default(), Told::default());
+        assert!(view.take_in(vec![guest(100, "pve01", 0.1)]));
+        assert_eq!(types(&news(&mut told, &view)), ["full"]);
+        assert!(!view.take_in(vec![guest(100, "pve01", 0.1)]));
+        assert!(view.take_in(vec![guest(100, "pve02", 0.1)]));
+        let moved = news(&mut told, &view);
+        assert_eq!(moved[0]["changes"]["100"]["node"], "pve02");
+        assert_eq!(moved[0]["changes"]["100"]["type"], "changed");
+        assert_eq!(moved[0]["changes"]["100"]["guest_type"], "qemu");
+    }
+
+    #[test]
+    fn one_step_behind_is_a_diff_and_two_are_everything() {
+        let mut view = View::default();
+        let (mut quick, mut slow) = (Told::default(), Told::default());
+        view.take_in(vec![guest(100, "pve01", 0.1)]);
+        assert_eq!(types(&news(&mut quick, &view)), ["full"]);
+        assert_eq!(types(&news(&mut slow, &view)), ["full"]);
+        view.take_in(vec![guest(100, "pve01", 0.5)]);
+        assert_eq!(types(&news(&mut quick, &view)), ["diff"]);
+        view.take_in(vec![guest(100, "pve01", 0.9), guest(99, "pve01", 0.0)]);
+        assert_eq!(types(&news(&mut quick, &view)), ["diff"]);
+        let afresh = news(&mut slow, &view);
+        assert_eq!(types(&afresh), ["full"]);
+        assert_eq!(afresh[0]["vms"][0]["vmid"], 99);
+        assert_eq!(afresh[0]["vms"][1]["cpu"], 90.0);
+    }
+
+    #[test]
+    fn an_outage_is_told_once_and_so_is_its_end() {
+        let (mut view, mut told) = (View::default(), Told::default());
+        assert!(view.lose_sight("2026-01-01T00:00:00Z", "first"));
+        assert_eq!(types(&news(&mut told, &view)), ["stale"]);
+        assert!(!view.lose_sight("2026-01-01T00:00:00Z", "second"));
+        assert!(news(&mut told, &view).is_empty());
+        assert!(view.take_in(vec![]));
+        assert_eq!(types(&news(&mut told, &view)), ["full"]);
+        // A second one is told again, also to a client that has not seen the end of the first.
+        let mut slow = told.clone();
+        assert!(view.lose_sight("2026-01-01T00:00:01Z", "third"));
+        assert_eq!(types(&news(&mut slow, &view)), ["stale"]);
+        assert!(view.take_in(vec![]));
+        assert!(view.lose_sight("2026-01-01T00:00:02Z", "fourth"));
+        assert_eq!(types(&news(&mut slow, &view)), ["diff", "stale"]);
+        assert_eq!(types(&news(&mut told, &view)), ["diff", "stale"]);
     }
 }

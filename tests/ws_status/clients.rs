@@ -1,0 +1,237 @@
+//! Many clients, slow clients, dead clients, and the end of the server.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::dashboard::{Dashboard, Got, Server};
+use crate::demo::{DemoProxmox, within};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_poller_serves_all_and_ends_after_the_last() {
+    let demo = DemoProxmox::start();
+    let server = Server::start(&demo.inventory(), &[("RANGE42_WS_POLL_SECONDS", "1")]).await;
+    let named = format!("?node={}", demo.ready("node"));
+    let mut first = server.dashboard("").await;
+    first.expect("full").await;
+    demo.forget_requests().await;
+    // Who joins gets what is known, at once and without a request.
+    let mut others = join_all((0..20).map(|_| server.dashboard(&named))).await;
+    for dashboard in &mut others {
+        dashboard.expect("full").await;
+    }
+    assert!(demo.requests().await.len() <= 1);
+    demo.asked_again(2).await;
+    drop((first, others));
+    server.has_clients(0).await;
+    // The poller looks for clients once more and ends; two intervals later it asks nothing.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let before = demo.requests().await.len();
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    assert_eq!(demo.requests().await.len(), before);
+
+    server.dashboard("").await.expect("full").await;
+    assert_eq!(demo.requests().await.len(), before + 1);
+}
+
+/// A thousand clients of which ten never read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_clients_cost_one_request_a_poll() {
+    const ALL: usize = 1000;
+    const DEAF: usize = 10;
+    let demo = DemoProxmox::start();
+    let settings = [("RANGE42_WS_POLL_SECONDS", "0.5"), ("RANGE42_WS_PING_SECONDS", "2")];
+    let server = Server::start(&demo.inventory(), &settings).await;
+    let began = Instant::now();
+    let deaf = join_all((0..DEAF).map(|_| Dashboard::connect_narrow(server.address))).await;
+    let mut reading = Vec::new();
+    for _ in 0..(ALL - DEAF) / 90 {
+        reading.extend(join_all((0..90).map(|_| server.dashboard(""))).await);
+    }
+    assert_eq!(server.app.status.clients(), ALL);
+    // From here on all of them read at all times, as pings must be answered.
+    let (told, mut news) = tokio::sync::mpsc::unbounded_channel();
+    for mut dashboard in reading {
+        let told = told.clone();
+        tokio::spawn(async move {
+            loop {
+                let got = dashboard.next_whenever().await;
+                let end = !matches!(got, Got::Message(_));
+                if told.send(got).is_err() || end {
+                    return;
+                }
+            }
+        });
+    }
+    let mut all_get = async |kind: &str| -> Vec<Value> {
+        within(async {
+            let mut messages = Vec::new();
+            while messages.len() < ALL - DEAF {
+                match news.recv().await.unwrap() {
+                    Got::Message(message) if message["type"] == kind => messages.push(message),
+                    other => panic!("{other:?}"),
+                }
+            }
+            messages
+        })
+        .await
+    };
+    all_get("full").await;
+    for cpu in [0.2, 0.4, 0.6] {
+        demo.measure(1000, json!({ "cpu": cpu })).await;
+        let changed = Instant::now();
+        let diffs = all_get("diff").await;
+        assert!(diffs.iter().all(|diff| *diff == diffs[0]));
+        assert_eq!(diffs[0]["changes"]["1000"]["cpu"].as_f64().unwrap(), cpu * 100.0);
+        assert!(changed.elapsed() < Duration::from_secs(5), "{:?}", changed.elapsed());
+    }
+    // Those that answer no ping are let go, and nobody else.
+    server.has_clients(ALL - DEAF).await;
+    let polls = demo.requests().await.len();
+    let at_most = (began.elapsed().as_secs_f64() / 0.5) as usize + 1;
+    assert!(polls <= at_most, "{polls} requests instead of at most {at_most}");
+    drop(deaf);
+}
+
+/// Changes a guest until `done`, so that there is something to send at every poll.
+async fn keep_changing(demo: &DemoProxmox, done: impl Fn() -> bool) {
+    within(async {
+        for turn in 0_u32.. {
+            if done() {
+                return;
+            }
+            // All of them at once make a message that fills a small buffer quickly.
+            let cpu = f64::from(turn % 2) * 0.5 + 0.1;
+            join_all(BUSY.map(|vmid| demo.measure(vmid, json!({ "cpu": cpu })))).await;
+            // Long enough for a poll, without waiting for one: polling ends with the last client.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+}
+
+const BUSY: [u32; 6] = [1000, 1001, 1002, 1010, 1020, 1021];
+
+/// Gives some VMs as many tags as Proxmox takes, so that few messages fill the buffers.
+async fn make_messages_long(demo: &DemoProxmox) {
+    let tags: Vec<_> = (0..250).map(|number| format!("exercise-{number:05}")).collect();
+    for vmid in BUSY {
+        let path = format!("qemu/{vmid}/config");
+        demo.ask(reqwest::Method::PUT, &path, &[("tags", &tags.join(";"))]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_takes_nothing_is_let_go() {
+    let demo = DemoProxmox::start();
+    let settings = [("RANGE42_WS_SEND_LIMIT_SECONDS", "1"), ("RANGE42_WS_PING_SECONDS", "600")];
+    let server = Server::start(&demo.inventory(), &settings).await;
+    make_messages_long(&demo).await;
+    let _deaf = Dashboard::connect_narrow(server.address).await;
+    server.has_clients(1).await;
+    let clients = || server.app.status.clients();
+    keep_changing(&demo, || clients() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_falls_behind_gets_everything_afresh() {
+    let demo = DemoProxmox::start();
+    let settings = [("RANGE42_WS_SEND_LIMIT_SECONDS", "60"), ("RANGE42_WS_POLL_SECONDS", "0.05")];
+    let server = Server::start(&demo.inventory(), &settings).await;
+    make_messages_long(&demo).await;
+    let mut slow = Dashboard::connect_narrow(server.address).await;
+    let mut quick = server.dashboard("").await;
+    quick.expect("full").await;
+    let polls = std::cell::Cell::new(0);
+    keep_changing(&demo, || polls.replace(polls.get() + 1) == 20).await;
+
+    // It reads a few old steps out of the buffers, then everything, and ends where all are.
+    slow.expect("full").await;
+    let mut steps = 0;
+    let everything = loop {
+        match slow.next().await {
+            Got::Message(message) if message["type"] == "full" => break message,
+            Got::Message(_) => steps += 1,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(steps < 10, "{steps} old steps");
+    // It may be told the first mark by everything once more; the second one is the same step
+    // for both, as nothing else happens any more.
+    let is_first = |message: &Value| message.to_string().contains("99.0");
+    demo.measure(1003, json!({ "cpu": 0.99 })).await;
+    for dashboard in [&mut slow, &mut quick] {
+        dashboard.until(is_first).await;
+    }
+    demo.measure(1003, json!({ "cpu": 0.5 })).await;
+    let step = quick.expect("diff").await;
+    assert_eq!(step["changes"].as_object().unwrap().len(), 1);
+    assert_eq!(slow.expect("diff").await, step);
+    assert_eq!(everything["vms"].as_array().unwrap().len(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_keep_the_living_and_end_the_dead() {
+    let demo = DemoProxmox::start();
+    let server = Server::start(&demo.inventory(), &[("RANGE42_WS_PING_SECONDS", "0.5")]).await;
+    let mut living = server.dashboard("").await;
+    let mut dead = server.dashboard("").await;
+    living.expect("full").await;
+    server.has_clients(2).await;
+    // Reading is what answers pings. Two go unanswered, and where the third was due comes the
+    // close, which waits two seconds for an answer of its own.
+    tokio::select! {
+        got = living.next_whenever() => panic!("{got:?}"),
+        () = tokio::time::sleep(Duration::from_millis(2500)) => {}
+    }
+    assert!(matches!(dead.next().await, Got::Message(_)));
+    assert_eq!(dead.next().await, Got::Closed(1011));
+    server.has_clients(1).await;
+    demo.measure(1000, json!({ "cpu": 0.5 })).await;
+    living.expect("diff").await;
+}
+
+/// The binary itself: told to end by SIGTERM, it closes with 1001; and it has warned once that
+/// it does not check certificates, however often it connected.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_server_is_told_and_unchecked_certificates_are_warned_of_once() {
+    let demo = DemoProxmox::start();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("inventory")).unwrap();
+    let lines = demo.inventory();
+    let unchecked: Vec<_> =
+        lines.lines().filter(|l| !l.contains("ca_file") && !l.contains("validate_certs")).collect();
+    std::fs::write(folder.path().join("inventory/hosts.yml"), unchecked.join("\n")).unwrap();
+    let mut server = Command::new(env!("CARGO_BIN_EXE_range42-backend-api"))
+        .env_clear()
+        .env("PROJECT_ROOT_DIR", folder.path())
+        .env("HOST", "127.0.0.1")
+        .env("PORT", "0")
+        .env("RANGE42_LOG_FORMAT", "json")
+        .env("RANGE42_WS_POLL_SECONDS", "0.1")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(server.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let ready = log.find(|line| line.contains("\"ready\"")).unwrap();
+    let ready: Value = serde_json::from_str(&ready).unwrap();
+    let address = ready["address"].as_str().unwrap().parse().unwrap();
+
+    let mut clients = Vec::new();
+    for query in ["", "?node=*", "?type=all"] {
+        let mut client = within(Dashboard::connect(address, query, &[])).await.unwrap();
+        client.expect("full").await;
+        clients.push(client);
+    }
+    let pid = rustix::process::Pid::from_raw(server.id() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    for mut client in clients {
+        assert_eq!(client.next().await, Got::Closed(1001));
+    }
+    assert!(server.wait().unwrap().success());
+    let warnings = log.filter(|line| line.contains("certificate") && line.contains("WARN")).count();
+    assert_eq!(warnings, 1);
+}

@@ -1,0 +1,111 @@
+//! Whose credentials, which certificates, and what is said where they do not fit.
+
+use serde_json::json;
+
+use crate::dashboard::Server;
+use crate::demo::DemoProxmox;
+
+const NOT_FOUND: &str = "Proxmox credentials not found in backend inventory";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inventory_without_credentials_is_said_and_the_connection_closed() {
+    let server = Server::start("all: {}\n", &[]).await;
+    assert_eq!(server.dashboard("").await.expect_error().await, NOT_FOUND);
+    std::fs::write(server.hosts(), "all: [\n").unwrap();
+    assert_eq!(server.dashboard("").await.expect_error().await, NOT_FOUND);
+    std::fs::remove_file(server.hosts()).unwrap();
+    assert_eq!(server.dashboard("?node=*").await.expect_error().await, NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_said_and_the_connection_closed() {
+    let demo = DemoProxmox::start();
+    let server = Server::start(&demo.inventory(), &[]).await;
+    let mut dashboard = server.dashboard("").await;
+    dashboard.expect("full").await;
+    demo.faults(json!({ "no_token": true })).await;
+    let error = dashboard.expect_error().await;
+    assert!(error.starts_with("the Proxmox API refuses the token"), "{error}");
+    assert!(!error.contains(demo.ready("token_secret")));
+    server.has_clients(0).await;
+
+    demo.faults(json!({ "answer": { "status": 403, "message": "Permission check failed" } })).await;
+    let error = server.dashboard("").await.expect_error().await;
+    assert!(error.ends_with("Permission check failed"), "{error}");
+
+    demo.faults(json!({})).await;
+    server.dashboard("").await.expect("full").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_credentials_are_used_from_the_next_poll_on() {
+    let (demo, other) = (DemoProxmox::start(), DemoProxmox::start());
+    let wrong = demo.inventory().replace(demo.ready("token_secret"), "wrong");
+    let server = Server::start(&wrong, &[]).await;
+    let error = server.dashboard("").await.expect_error().await;
+    assert!(error.starts_with("the Proxmox API refuses the token"), "{error}");
+
+    std::fs::write(server.hosts(), demo.inventory()).unwrap();
+    let mut dashboard = server.dashboard("").await;
+    dashboard.expect("full").await;
+
+    // The same dashboard goes on with another Proxmox.
+    other.measure(1000, json!({ "cpu": 0.66 })).await;
+    std::fs::write(server.hosts(), other.inventory()).unwrap();
+    assert_eq!(dashboard.expect("diff").await["changes"]["1000"]["cpu"], 66.0);
+
+    // A file that is just being written ends nothing.
+    std::fs::write(server.hosts(), "").unwrap();
+    assert_eq!(dashboard.expect("stale").await["error"], "cannot read hosts.yml: it is empty");
+    std::fs::write(server.hosts(), other.inventory()).unwrap();
+    dashboard.expect("diff").await;
+
+    std::fs::write(server.hosts(), "all: {}\n").unwrap();
+    assert_eq!(dashboard.expect_error().await, NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_credentials_end_a_long_wait() {
+    let demo = DemoProxmox::start();
+    let port = demo.ready("api_host").split(':').nth(1).unwrap();
+    // Port 9 is nobody's; after two failures the wait is at least four seconds long.
+    let nowhere = demo.inventory().replace(&format!(":{port}\""), ":9\"");
+    let server = Server::start(&nowhere, &[("RANGE42_WS_POLL_SECONDS", "1")]).await;
+    let mut dashboard = server.dashboard("").await;
+    dashboard.expect("stale").await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    std::fs::write(server.hosts(), demo.inventory()).unwrap();
+    let began = std::time::Instant::now();
+    dashboard.expect("full").await;
+    assert!(began.elapsed().as_secs_f64() < 2.0, "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_checked_as_the_inventory_says() {
+    let demo = DemoProxmox::start();
+    let without_file: String = demo
+        .inventory()
+        .lines()
+        .filter(|line| !line.contains("ca_file"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let server = Server::start(&without_file, &[]).await;
+    let stale = server.dashboard("").await.expect("stale").await;
+    let error = stale["error"].as_str().unwrap();
+    assert!(error.contains("certificate"), "{error}");
+
+    let unchecked = without_file.replace("proxmox_validate_certs: true", "");
+    assert_ne!(unchecked, without_file);
+    let server = Server::start(&unchecked, &[]).await;
+    server.dashboard("").await.expect("full").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_node_is_said_and_the_connection_closed() {
+    let demo = DemoProxmox::start();
+    let server = Server::start(&demo.inventory(), &[]).await;
+    for query in ["?node=pve99", "?node=pve99&type=all"] {
+        let error = server.dashboard(query).await.expect_error().await;
+        assert_eq!(error, "the Proxmox API knows no node named \"pve99\"");
+    }
+}

@@ -1,0 +1,89 @@
+//! Who gets in, and what the others are answered.
+
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Error;
+
+use crate::dashboard::{Dashboard, Got, Server};
+use crate::demo::DemoProxmox;
+
+/// What the server answers instead of the upgrade.
+async fn refusal(server: &Server, query: &str, headers: &[(&'static str, &str)]) -> (u16, Value) {
+    match Dashboard::connect(server.address, query, headers).await.map_err(|e| *e) {
+        Err(Error::Http(response)) => {
+            let body = response.body().as_deref().unwrap_or_default();
+            (response.status().as_u16(), serde_json::from_slice(body).unwrap_or_default())
+        }
+        Err(other) => panic!("{query}: {other}"),
+        Ok(_) => panic!("{query} {headers:?}: connected"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_other_origins_are_refused() {
+    let server = Server::start("all: {}\n", &[]).await;
+    for origin in ["https://evil.test", "null", "http://localhost.evil.test"] {
+        let (status, body) = refusal(&server, "", &[("origin", origin)]).await;
+        assert_eq!((status, body), (403, json!({ "detail": "this origin may not connect" })));
+    }
+    let allowed = [("origin", "http://localhost:3000")];
+    assert!(Dashboard::connect(server.address, "", &allowed).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_a_node_name() {
+    let server = Server::start("all: {}\n", &[]).await;
+    for query in
+        ["?node=", "?node=pve%2F..%2F..", "?node=-pve", "?node=a.b", "?node=pve%0A", "?node=**"]
+    {
+        let (status, body) = refusal(&server, query, &[]).await;
+        assert_eq!(
+            (status, &body["detail"][0]["loc"]),
+            (422, &json!(["query", "node"])),
+            "{query}"
+        );
+    }
+    let (status, body) = refusal(&server, "?type=lxc", &[]).await;
+    assert_eq!((status, &body["detail"][0]["loc"]), (422, &json!(["query", "type"])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_request_is_told_what_this_is() {
+    let server = Server::start("all: {}\n", &[]).await;
+    let url = format!("http://{}/ws/vm-status", server.address);
+    let answer = reqwest::get(&url).await.unwrap();
+    assert_eq!(answer.status(), 426);
+    assert_eq!(answer.headers()["upgrade"], "websocket");
+    assert_eq!(answer.json::<Value>().await.unwrap(), json!({ "detail": "this is a WebSocket" }));
+    let answer = reqwest::Client::new().post(&url).send().await.unwrap();
+    assert_eq!(answer.status(), 405);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_connections_than_the_setting_says() {
+    let demo = DemoProxmox::start();
+    let server = Server::start(&demo.inventory(), &[("RANGE42_WS_MAX_CLIENTS", "2")]).await;
+    let mut first = server.dashboard("").await;
+    let _second = server.dashboard("").await;
+    let (status, body) = refusal(&server, "", &[]).await;
+    assert_eq!(status, 503);
+    assert_eq!(body, json!({ "detail": "no place for another live status connection" }));
+
+    first.socket.close(None).await.unwrap();
+    server.has_clients(1).await;
+    server.dashboard("").await.expect("full").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clients_send_is_passed_over_and_may_not_be_long() {
+    let demo = DemoProxmox::start();
+    let server = Server::start(&demo.inventory(), &[]).await;
+    let mut dashboard = server.dashboard("").await;
+    dashboard.expect("full").await;
+    for text in ["{\"type\":\"subscribe\"}", "not JSON", &"x".repeat(4096)] {
+        dashboard.send(text).await;
+    }
+    demo.measure(1000, json!({ "cpu": 0.5 })).await;
+    dashboard.expect("diff").await;
+    dashboard.send(&"x".repeat(4097)).await;
+    assert_eq!(dashboard.next().await, Got::Closed(1009));
+}

@@ -1,0 +1,117 @@
+//! A Proxmox that fails is not a Proxmox without guests.
+
+use serde_json::{Value, json};
+
+use crate::dashboard::Server;
+use crate::demo::DemoProxmox;
+
+/// One stale message, however often asking fails; then a diff, and no guest was ever removed.
+async fn survives(demo: &DemoProxmox, server: &Server, fault: Value, words: &str) {
+    let mut dashboard = server.dashboard("").await;
+    dashboard.expect("full").await;
+    demo.faults(fault.clone()).await;
+    let stale = dashboard.expect("stale").await;
+    let members: Vec<_> = stale.as_object().unwrap().keys().collect();
+    assert_eq!(members, ["type", "since", "error"]);
+    let error = stale["error"].as_str().unwrap();
+    assert!(error.contains(words), "{fault}: {error}");
+    let since = stale["since"].as_str().unwrap();
+    since.parse::<jiff::Timestamp>().unwrap_or_else(|e| panic!("{since}: {e}"));
+
+    // Who joins meanwhile sees what is known, and that it is old.
+    let mut late = server.dashboard("").await;
+    assert_eq!(late.expect("full").await["vms"].as_array().unwrap().len(), 11);
+    assert_eq!(late.expect("stale").await, stale);
+
+    demo.measure(1001, json!({ "cpu": 0.77 })).await;
+    demo.faults(json!({})).await;
+    let diff = dashboard.expect("diff").await;
+    let changes = diff["changes"].as_object().unwrap();
+    assert!(changes.values().all(|change| change["type"] == "changed"), "{diff}");
+    assert_eq!(changes["1001"]["cpu"], 77.0, "{fault}");
+    assert_eq!(late.expect("diff").await, diff);
+    demo.measure(1001, json!({ "cpu": 0.02 })).await;
+    dashboard.expect("diff").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_failure_are_told_once_as_stale() {
+    let demo = DemoProxmox::start();
+    let server = Server::start(&demo.inventory(), &[]).await;
+    let answer = |status: u16| json!({ "answer": { "status": status, "message": "made to fail" } });
+    survives(&demo, &server, answer(500), "500: made to fail").await;
+    survives(&demo, &server, answer(503), "503").await;
+    survives(&demo, &server, answer(596), "596").await;
+    survives(&demo, &server, json!({ "node_offline": true }), "595: No route to host").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_is_told_once_as_stale() {
+    let demo = DemoProxmox::start();
+    let limit = [("RANGE42_WS_POLL_LIMIT_SECONDS", "0.5")];
+    let server = Server::start(&demo.inventory(), &limit).await;
+    survives(&demo, &server, json!({ "offline": true }), "does not answer").await;
+    survives(&demo, &server, json!({ "drop": 1 }), "does not answer").await;
+    // The demo counts a second of Proxmox as a twentieth.
+    survives(&demo, &server, json!({ "hang": 30 }), "no answer in time").await;
+    survives(&demo, &server, json!({ "latency": 0.8 }), "no answer in time").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_fault_is_told_even_if_nothing_changed() {
+    let demo = DemoProxmox::start();
+    let server = Server::start(&demo.inventory(), &[]).await;
+    let mut dashboard = server.dashboard("").await;
+    dashboard.expect("full").await;
+    demo.faults(json!({ "answer": { "status": 503 } })).await;
+    dashboard.expect("stale").await;
+    demo.asked_again(3).await;
+    demo.faults(json!({})).await;
+    assert_eq!(dashboard.expect("diff").await, json!({ "type": "diff", "changes": {} }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_during_a_fault_gets_everything_after_it() {
+    let demo = DemoProxmox::start();
+    let server = Server::start(&demo.inventory(), &[]).await;
+    demo.faults(json!({ "offline": true })).await;
+    let mut dashboard = server.dashboard("").await;
+    dashboard.expect("stale").await;
+    demo.faults(json!({})).await;
+    assert_eq!(dashboard.expect("full").await["vms"].as_array().unwrap().len(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_proxmox_removes_nothing() {
+    let demo = DemoProxmox::start();
+    let server = Server::start(&demo.inventory(), &[]).await;
+    let mut dashboard = server.dashboard("").await;
+    dashboard.expect("full").await;
+    demo.restart().await;
+    demo.asked_again(2).await;
+    demo.measure(1000, json!({ "cpu": 0.9 })).await;
+    loop {
+        let crate::dashboard::Got::Message(message) = dashboard.next().await else { panic!() };
+        if message["type"] == "stale" || message["changes"] == json!({}) {
+            continue; // A poll met the closed port.
+        }
+        assert_eq!(message["changes"]["1000"]["cpu"], 90.0, "{message}");
+        assert_eq!(message["changes"].as_object().unwrap().len(), 1);
+        break;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_becomes_rarer_while_it_fails() {
+    let demo = DemoProxmox::start();
+    let server = Server::start(&demo.inventory(), &[]).await;
+    let mut dashboard = server.dashboard("?node=*").await;
+    dashboard.expect("full").await;
+    demo.faults(json!({ "answer": { "status": 503 } })).await;
+    dashboard.expect("stale").await;
+    demo.forget_requests().await;
+    // Waits of at least 0.1, 0.2, 0.4 and 0.8 seconds lie before the fourth further request.
+    let began = std::time::Instant::now();
+    demo.asked_again(4).await;
+    assert!(began.elapsed().as_secs_f64() > 1.2, "{:?}", began.elapsed());
+}
