@@ -5,6 +5,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
 use crate::routes::openapi as document;
@@ -17,6 +18,7 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Serves until it is told to end.
 pub fn serve(settings: Settings) -> ExitCode {
     start_log(&settings);
+    allow_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -24,6 +26,16 @@ pub fn serve(settings: Settings) -> ExitCode {
     match runtime.block_on(run_server(settings)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
+    }
+}
+
+/// Raises the soft limit of open files to the hard one. The soft one is mostly 1024 for the
+/// sake of programs that use `select`, and each dashboard is an open file.
+fn allow_open_files() {
+    let limits = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limits.maximum, maximum: limits.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, limit = limits.current, "cannot raise the limit of open files");
     }
 }
 

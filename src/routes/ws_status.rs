@@ -20,7 +20,7 @@ use super::body::{FieldError, Rule};
 use super::cors;
 use super::values::NodeName;
 use crate::proxmox::status::{
-    CLOSE_LIMIT, LiveStatus, NOT_FOUND, Nodes, Seat, Told, View, error_frame,
+    CLOSE_LIMIT, LiveStatus, NOT_FOUND, Nodes, Seat, Told, View, Wanted, Watching, error_frame,
 };
 use crate::settings::StatusSettings;
 use crate::{App, Error};
@@ -56,9 +56,16 @@ async fn connect(
     // A browser lets every page open a WebSocket to anywhere; only the server can say no.
     let origin = headers.get(header::ORIGIN);
     if origin.is_some_and(|origin| !cors::allows(&app.settings.cors_origin, origin)) {
-        return Ok(refused(StatusCode::FORBIDDEN, "this origin may not connect"));
+        return Ok(refused(StatusCode::FORBIDDEN, "this origin may not connect".into()));
     }
-    let wish = Wish::read(&query).map_err(Error::Invalid)?;
+    let wish = match Wish::read(&query) {
+        Ok(wish) => wish,
+        Err(errors) if app.settings.debug => {
+            let detail: Vec<_> = errors.iter().map(FieldError::verbose).collect();
+            return Ok(refused(StatusCode::UNPROCESSABLE_ENTITY, detail.into()));
+        }
+        Err(errors) => return Err(Error::Invalid(errors)),
+    };
     let Ok(upgrade) = upgrade else { return Ok(upgrade_required()) };
     let Some(seat) = app.status.seat() else {
         let detail = "no place for another live status connection".to_owned();
@@ -73,12 +80,12 @@ async fn connect(
         .on_upgrade(move |socket| serve(socket, status, wish, seat)))
 }
 
-fn refused(status: StatusCode, detail: &str) -> Response {
+fn refused(status: StatusCode, detail: Value) -> Response {
     (status, Json(json!({ "detail": detail }))).into_response()
 }
 
 fn upgrade_required() -> Response {
-    let mut response = refused(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket");
+    let mut response = refused(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket".into());
     response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     let version = HeaderValue::from_static("13");
     response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, version);
@@ -87,7 +94,7 @@ fn upgrade_required() -> Response {
 
 /// What a client asks to see.
 struct Wish {
-    nodes: Option<Nodes>,
+    nodes: Wanted,
     containers: bool,
 }
 
@@ -172,16 +179,13 @@ async fn inform(
     settings: &StatusSettings,
 ) -> End {
     let mut client = Client { socket, settings, unanswered: 0 };
-    let Some(view) = status.watch(wish.nodes, wish.containers).await else {
-        return match client.send(Message::Text(error_frame(NOT_FOUND))).await {
-            Ok(()) => End::Told,
-            Err(end) => end,
-        };
-    };
-    match client.follow(view).await {
-        Ok(never) => match never {},
-        Err(end) => end,
+    while let Some(watching) = status.watch(wish.nodes.clone(), wish.containers).await {
+        // It returns without an end to watch the node that is now the inventory's first.
+        if let Err(end) = client.follow(watching).await {
+            return end;
+        }
     }
+    client.send(Message::Text(error_frame(NOT_FOUND))).await.err().unwrap_or(End::Told)
 }
 
 struct Client<'a> {
@@ -191,23 +195,22 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    /// Tells the client all there is, until the connection ends.
-    async fn follow(
-        &mut self,
-        mut view: watch::Receiver<View>,
-    ) -> Result<std::convert::Infallible, End> {
+    /// Tells the client all there is, until the connection ends or there is something else to
+    /// watch.
+    async fn follow(&mut self, mut watching: Watching) -> Result<(), End> {
         let every = self.settings.ping_every;
         let mut pings = interval_at(Instant::now() + every, every);
         pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut told = Told::default();
-        loop {
-            self.catch_up(&mut view, &mut told).await?;
+        while !watching.is_elsewhere() {
+            self.catch_up(&mut watching.view, &mut told).await?;
             tokio::select! {
-                changed = view.changed() => changed.map_err(|_| End::Gone)?,
+                changed = watching.view.changed() => changed.map_err(|_| End::Gone)?,
                 message = self.socket.recv() => self.pass_over(message)?,
                 _ = pings.tick() => self.ping().await?,
             }
         }
+        Ok(())
     }
 
     /// Sends until nothing is left to tell. What came up during a slow send is told next, from

@@ -1,7 +1,7 @@
 //! Many clients, slow clients, dead clients, and the end of the server.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -194,44 +194,84 @@ async fn pings_keep_the_living_and_end_the_dead() {
     living.expect("diff").await;
 }
 
+/// The binary, in a folder of its own.
+struct Binary {
+    process: Child,
+    address: std::net::SocketAddr,
+    log: Lines<BufReader<ChildStderr>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Binary {
+    /// Starts it as a shell with these `limits` does.
+    fn start(inventory: &str, limits: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("inventory")).unwrap();
+        std::fs::write(folder.path().join("inventory/hosts.yml"), inventory).unwrap();
+        let mut process = Command::new("sh")
+            .args(["-c", &format!("{limits}exec \"$0\"")])
+            .arg(env!("CARGO_BIN_EXE_range42-backend-api"))
+            .env_clear()
+            .env("PROJECT_ROOT_DIR", folder.path())
+            .env("HOST", "127.0.0.1")
+            .env("PORT", "0")
+            .env("RANGE42_LOG_FORMAT", "json")
+            .env("RANGE42_WS_POLL_SECONDS", "0.1")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let is_ready = |line: &Result<String, _>| line.as_ref().unwrap().contains("\"ready\"");
+        let ready: Value = serde_json::from_str(&log.find(is_ready).unwrap().unwrap()).unwrap();
+        let address = ready["address"].as_str().unwrap().parse().unwrap();
+        Self { process, address, log, _folder: folder }
+    }
+
+    async fn dashboard(&self, query: &str) -> Dashboard {
+        within(Dashboard::connect(self.address, query, &[])).await.unwrap()
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// The binary itself: told to end by SIGTERM, it closes with 1001; and it has warned once that
 /// it does not check certificates, however often it connected.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_the_server_is_told_and_unchecked_certificates_are_warned_of_once() {
     let demo = DemoProxmox::start();
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("inventory")).unwrap();
-    let lines = demo.inventory();
-    let unchecked: Vec<_> =
-        lines.lines().filter(|l| !l.contains("ca_file") && !l.contains("validate_certs")).collect();
-    std::fs::write(folder.path().join("inventory/hosts.yml"), unchecked.join("\n")).unwrap();
-    let mut server = Command::new(env!("CARGO_BIN_EXE_range42-backend-api"))
-        .env_clear()
-        .env("PROJECT_ROOT_DIR", folder.path())
-        .env("HOST", "127.0.0.1")
-        .env("PORT", "0")
-        .env("RANGE42_LOG_FORMAT", "json")
-        .env("RANGE42_WS_POLL_SECONDS", "0.1")
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(server.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let ready = log.find(|line| line.contains("\"ready\"")).unwrap();
-    let ready: Value = serde_json::from_str(&ready).unwrap();
-    let address = ready["address"].as_str().unwrap().parse().unwrap();
-
+    let inventory = demo.inventory();
+    let is_about_certificates = |line: &&str| line.contains("_ca_file") || line.contains("_certs");
+    let lines: Vec<_> = inventory.lines().filter(|line| !is_about_certificates(line)).collect();
+    let mut server = Binary::start(&lines.join("\n"), "");
     let mut clients = Vec::new();
     for query in ["", "?node=*", "?type=all"] {
-        let mut client = within(Dashboard::connect(address, query, &[])).await.unwrap();
+        let mut client = server.dashboard(query).await;
         client.expect("full").await;
         clients.push(client);
     }
-    let pid = rustix::process::Pid::from_raw(server.id() as i32).unwrap();
+    let pid = rustix::process::Pid::from_raw(server.process.id() as i32).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     for mut client in clients {
         assert_eq!(client.next().await, Got::Closed(1001));
     }
-    assert!(server.wait().unwrap().success());
-    let warnings = log.filter(|line| line.contains("certificate") && line.contains("WARN")).count();
-    assert_eq!(warnings, 1);
+    assert!(server.process.wait().unwrap().success());
+    let lines = server.log.by_ref().map(Result::unwrap);
+    assert_eq!(lines.filter(|l| l.contains("certificate") && l.contains("WARN")).count(), 1);
+}
+
+/// Systems start programs with a soft limit of 1024 open files, which a program is expected to
+/// raise up to the hard one where it needs more.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_soft_limit_of_open_files_does_not_limit_clients() {
+    let demo = DemoProxmox::start();
+    let server = Binary::start(&demo.inventory(), "ulimit -S -n 40; ");
+    let mut clients = join_all((0..60).map(|_| server.dashboard(""))).await;
+    for client in &mut clients {
+        client.expect("full").await;
+    }
 }

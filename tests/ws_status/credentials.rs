@@ -65,6 +65,24 @@ async fn changed_credentials_are_used_from_the_next_poll_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_names_no_node_follows_the_inventory_to_another() {
+    let demo = DemoProxmox::start();
+    let server = Server::start(&demo.inventory(), &[]).await;
+    let mut follower = server.dashboard("").await;
+    let mut named = server.dashboard("?node=px-testing").await;
+    assert_eq!(follower.expect("full").await["vms"].as_array().unwrap().len(), 11);
+    named.expect("full").await;
+    let moved = demo.inventory().replace("proxmox_node: px-testing", "proxmox_node: px-testing-2");
+    std::fs::write(server.hosts(), moved).unwrap();
+    let full = follower.expect("full").await;
+    assert_eq!(full["vms"].as_array().unwrap().len(), 1);
+    assert_eq!(full["vms"][0]["vmid"], 1200);
+    // Who named the node stays.
+    demo.measure(1000, json!({ "cpu": 0.9 })).await;
+    assert_eq!(named.expect("diff").await["changes"]["1000"]["cpu"], 90.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn new_credentials_end_a_long_wait() {
     let demo = DemoProxmox::start();
     let port = demo.ready("api_host").split(':').nth(1).unwrap();

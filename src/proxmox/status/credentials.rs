@@ -26,6 +26,12 @@ impl CredentialsFile {
         Self { inventory_dir, last: Mutex::new(None) }
     }
 
+    /// The node of the first credentials, as far as anybody has read.
+    pub fn default_node(&self) -> Option<String> {
+        let last = self.last.lock().expect("nothing panics with this lock");
+        Some(last.as_ref()?.credentials.first()?.node.clone())
+    }
+
     /// The credentials as they are in the file now. The text is compared rather than the time
     /// of change, which misses a second change within a tick of the clock; only a changed text
     /// is parsed.

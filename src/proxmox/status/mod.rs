@@ -33,6 +33,9 @@ pub enum Nodes {
     All,
 }
 
+/// What a client asked for; none is the node of the inventory's first credentials.
+pub type Wanted = Option<Nodes>;
+
 /// What a client watches. Clients that watch the same share a poller.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Watched {
@@ -55,6 +58,24 @@ impl fmt::Display for Watched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let guests = if self.containers { "qemu+lxc" } else { "qemu" };
         write!(f, "{}/{guests}", self.node().unwrap_or("*"))
+    }
+}
+
+/// A client's sight of what a poller finds. The poller goes on as long as somebody has one.
+pub struct Watching {
+    /// What there is to tell.
+    pub view: watch::Receiver<View>,
+    /// The node, where the client named none.
+    by_default: Option<String>,
+    file: Arc<CredentialsFile>,
+}
+
+impl Watching {
+    /// Whether the inventory's first credentials are for another node by now, so that a client
+    /// that named none is to watch that one.
+    pub fn is_elsewhere(&self) -> bool {
+        let Some(node) = &self.by_default else { return false };
+        self.file.default_node().is_some_and(|now| now != *node)
     }
 }
 
@@ -109,20 +130,17 @@ impl LiveStatus {
         self.shared.settings.max_clients.get() as usize - self.shared.seats.available_permits()
     }
 
-    /// Watches `nodes`; none is the node that the inventory's first credentials name. The
-    /// answer is `None` where the inventory has no credentials.
-    pub async fn watch(
-        &self,
-        nodes: Option<Nodes>,
-        containers: bool,
-    ) -> Option<watch::Receiver<View>> {
+    /// Watches `nodes`; `None` where the inventory has no credentials.
+    pub async fn watch(&self, nodes: Wanted, containers: bool) -> Option<Watching> {
         let all = self.shared.file.read().await.unwrap_or_else(|error| {
             tracing::warn!(%error, "no Proxmox credentials");
             Arc::default()
         });
         let first = all.first()?;
+        let by_default = nodes.is_none().then(|| first.node.clone());
         let nodes = nodes.unwrap_or_else(|| Nodes::One(first.node.clone()));
-        Some(self.shared.clone().join(Watched { nodes, containers }))
+        let view = self.shared.clone().join(Watched { nodes, containers });
+        Some(Watching { view, by_default, file: self.shared.file.clone() })
     }
 
     /// Returns when the server is about to end.

@@ -40,6 +40,8 @@ pub(super) struct Poller {
     settings: StatusSettings,
     /// What the inventory said at the last poll.
     inventory: Option<Arc<[Credentials]>>,
+    /// The node of its first credentials.
+    default_node: Option<String>,
     client: Option<(Credentials, Client)>,
     /// Whether Proxmox has said that it knows the node, although it lists no guest there.
     confirmed: bool,
@@ -55,6 +57,7 @@ impl Poller {
             file,
             settings,
             inventory: None,
+            default_node: None,
             client: None,
             confirmed: false,
             failures: 0,
@@ -107,6 +110,12 @@ impl Poller {
         self.inventory = None;
         let all = self.file.read().await.map_err(|e| Failure::Passing(e.to_string()))?;
         self.inventory = Some(all.clone());
+        let default = all.first().map(|first| first.node.clone());
+        if default != self.default_node {
+            // Who named no node looks by itself whether this is still the right one.
+            self.entry.view.send_modify(|_| ());
+            self.default_node = default;
+        }
         let own = inventory::for_node(all.to_vec(), self.entry.watched.node());
         let credentials = own.ok_or_else(|| Failure::Lasting(NOT_FOUND.to_owned()))?;
         let client = self.client(credentials)?;

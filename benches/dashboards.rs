@@ -1,0 +1,175 @@
+//! What live status costs: a server of its own and a demo Proxmox, with more and more clients.
+//!
+//! ```text
+//! cargo bench --bench dashboards -- [--clients 1,100,1000] [--seconds 60]
+//! ```
+//!
+//! CPU of eight guests moves between any two polls, so that every poll has a message for every
+//! client, which is more than a quiet range would send. Only the server's process is measured.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use reqwest::Client;
+use serde_json::{Value, json};
+use support::demo::DemoProxmox;
+use tokio::time::{Instant, interval, sleep};
+use tokio_tungstenite::connect_async;
+
+/// The guests of the demo whose CPU moves.
+const BUSY: [u32; 8] = [1000, 1001, 1002, 1010, 1011, 1020, 1021, 1023];
+/// Ticks of `/proc/PID/stat` in a second, which Linux fixes for programs.
+const TICKS: f64 = 100.0;
+/// What may be answered before the clock runs: connections, and the first messages.
+const WARM_UP: Duration = Duration::from_secs(6);
+
+#[derive(Parser)]
+struct Arguments {
+    /// How many clients, for one measurement each.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 100, 1000])]
+    clients: Vec<usize>,
+    /// How long each is measured.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Given by `cargo bench`.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments = Arguments::parse();
+    let demo = DemoProxmox::start();
+    println!(
+        "| clients | messages/min | Proxmox requests/min | CPU ms/min | MiB | KiB per client |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for clients in arguments.clients {
+        println!("{}", measure(&demo, clients, Duration::from_secs(arguments.seconds)).await);
+    }
+}
+
+/// One row of the table.
+async fn measure(demo: &DemoProxmox, clients: usize, time: Duration) -> String {
+    let server = Server::start(demo);
+    let idle = server.memory_kib();
+    let messages = Arc::new(AtomicU64::new(0));
+    let mut dashboards = Vec::new();
+    // In portions, as a listener only queues so many at a time.
+    for first in (0..clients).step_by(100) {
+        let portion = (first..clients.min(first + 100)).map(|_| server.dashboard(&messages));
+        dashboards.extend(join_all(portion).await);
+    }
+    let movement = tokio::spawn(move_guests(demo.text("control").to_owned()));
+    sleep(WARM_UP).await;
+
+    let control = demo.text("control");
+    Client::new().delete(format!("{control}/requests")).send().await.unwrap();
+    let (cpu, told, began) =
+        (server.cpu_seconds(), messages.load(Ordering::Relaxed), Instant::now());
+    sleep(time).await;
+    let per_minute = 60.0 / began.elapsed().as_secs_f64();
+    let cpu = (server.cpu_seconds() - cpu) * 1000.0 * per_minute;
+    let told = (messages.load(Ordering::Relaxed) - told) as f64 * per_minute;
+    let requests = Client::new().get(format!("{control}/requests")).send().await.unwrap();
+    let requests = requests.json::<Vec<Value>>().await.unwrap().len() as f64 * per_minute;
+    let memory = server.memory_kib();
+    assert!(dashboards.iter().all(|dashboard| !dashboard.is_finished()), "a client was let go");
+
+    movement.abort();
+    dashboards.iter().for_each(|dashboard| dashboard.abort());
+    let (total, each) = (memory / 1024.0, (memory - idle) / clients as f64);
+    format!("| {clients} | {told:.0} | {requests:.0} | {cpu:.0} | {total:.1} | {each:.1} |")
+}
+
+/// Moves CPU by more than the two points that matter, once a second.
+async fn move_guests(control: String) {
+    let http = Client::new();
+    let mut seconds = interval(Duration::from_secs(1));
+    for turn in 0_u32.. {
+        seconds.tick().await;
+        // Seven values, so that polls five seconds apart never meet the same one twice.
+        let stats = json!({ "stats": { "cpu": 0.1 + f64::from(turn % 7) * 0.1 } });
+        let put = |vmid| http.put(format!("{control}/vms/{vmid}")).json(&stats).send();
+        join_all(BUSY.map(put)).await;
+    }
+}
+
+/// The binary, with the settings that it has by default.
+struct Server {
+    process: Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(demo: &DemoProxmox) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_range42-backend-api"))
+            .env_clear()
+            .envs(support::demo::settings(folder.path(), &demo.inventory()))
+            .env("PORT", "0")
+            .env("RANGE42_LOG_FORMAT", "json")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let address = loop {
+            let mut line = String::new();
+            assert!(log.read_line(&mut line).unwrap() > 0, "the server did not start");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["message"] == "ready" {
+                break line["address"].as_str().unwrap().to_owned();
+            }
+        };
+        // A full pipe would stop the server at its next line.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { process, address, _folder: folder }
+    }
+
+    /// A client that counts its messages. Reading is what answers pings.
+    async fn dashboard(&self, messages: &Arc<AtomicU64>) -> tokio::task::JoinHandle<()> {
+        let url = format!("ws://{}/ws/vm-status", self.address);
+        let (mut socket, _) = connect_async(url).await.unwrap();
+        let messages = messages.clone();
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = socket.next().await {
+                if message.is_text() {
+                    messages.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        })
+    }
+
+    fn cpu_seconds(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        // The name in parentheses can hold anything, so the fields are counted after it.
+        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: f64 = fields[11..=12].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum();
+        ticks / TICKS
+    }
+
+    fn memory_kib(&self) -> f64 {
+        let path = format!("/proc/{}/smaps_rollup", self.process.id());
+        let text = fs::read_to_string(path).unwrap();
+        let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
