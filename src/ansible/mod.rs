@@ -5,6 +5,7 @@
 //! writes while it writes, and [`execution`] puts these together and says how it ended.
 
 pub mod catalog;
+mod copy;
 pub mod engine;
 pub mod events;
 pub mod execution;

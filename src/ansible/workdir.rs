@@ -14,17 +14,15 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::catalog::{self, Playbook};
+use super::catalog::{self, CatalogError, Playbook};
+use super::copy::{CopyError, copy_tree};
 use super::extra_vars;
-
-/// Folders of a playbook tree that no playbook reads and that can be large.
-const LEFT_OUT: [&str; 4] = [".git", ".venv", "node_modules", "target"];
 
 /// What one playbook run is made of.
 #[derive(Debug, Clone)]
@@ -44,12 +42,21 @@ pub struct Invocation {
 /// Why a private data dir could not be made.
 #[derive(Debug, Error)]
 pub enum WorkdirError {
-    /// The playbook was there when it was looked up and is not in the copy.
-    #[error("no playbook {0} in the playbooks dir")]
+    /// The playbook was there when it was looked up, and is not what was copied.
+    #[error("{0}")]
     PlaybookGone(String),
     /// The system refused; a full disk ends here.
     #[error("cannot prepare the run directory: {0}")]
     Io(#[from] io::Error),
+}
+
+impl From<CopyError> for WorkdirError {
+    fn from(error: CopyError) -> Self {
+        match error {
+            CopyError::Changed(_) => Self::PlaybookGone(error.to_string()),
+            CopyError::Io(error) => Self::Io(error),
+        }
+    }
 }
 
 /// A private data dir for as long as this value lives.
@@ -120,7 +127,8 @@ impl Workdir {
         if catalog::is_within(&self.project(), playbook.root, file) {
             Ok(())
         } else {
-            Err(WorkdirError::PlaybookGone(playbook.path.display().to_string()))
+            let missing = CatalogError::Missing(playbook.path.display().to_string());
+            Err(WorkdirError::PlaybookGone(missing.to_string()))
         }
     }
 }
@@ -129,47 +137,4 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     options.open(path)?.write_all(text.as_bytes())
-}
-
-/// Copies a directory. A symbolic link stays a link: one that stays inside the directory leads
-/// to the copy's own file, and one that leaves it to where the operator pointed it.
-fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
-    copy_level(from, Path::new(""), to)
-}
-
-fn copy_level(tree: &Path, below: &Path, to: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(to)?;
-    for entry in fs::read_dir(tree.join(below))? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let (below, target) = (below.join(&name), to.join(&name));
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            if !LEFT_OUT.iter().any(|left_out| name == *left_out) {
-                copy_level(tree, &below, &target)?;
-            }
-        } else if kind.is_symlink() {
-            symlink(link_target(tree, &below)?, &target)?;
-        } else if kind.is_file() {
-            fs::copy(entry.path(), &target)?;
-        }
-    }
-    Ok(())
-}
-
-/// Where the copy of a link must point: a relative path that climbs out of the tree would lead
-/// somewhere else from the copy, so it is made absolute.
-fn link_target(tree: &Path, link: &Path) -> io::Result<PathBuf> {
-    let target = fs::read_link(tree.join(link))?;
-    let mut depth = link.components().count() as isize - 1;
-    let leaves = target.is_relative()
-        && target.components().any(|part| {
-            depth += match part {
-                Component::ParentDir => -1,
-                Component::Normal(_) => 1,
-                _ => 0,
-            };
-            depth < 0
-        });
-    Ok(if leaves { tree.join(link).parent().unwrap_or(tree).join(target) } else { target })
 }

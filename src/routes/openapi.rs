@@ -72,7 +72,10 @@ fn operation_object(operation: &Operation) -> Value {
     if let Some(request) = &operation.request {
         object["requestBody"] = json!({
             "required": true,
-            "content": { "application/json": { "schema": reference(&(request.name)()) } },
+            "content": { "application/json": {
+                "schema": reference(&(request.name)()),
+                "example": operation.example_body(),
+            } },
         });
     }
     object["responses"] = responses(operation);
@@ -87,7 +90,7 @@ fn path_parameter(path: &str) -> Option<Value> {
         "required": true,
         "description": "The name below its folder. The slashes of a nested one are sent as %2F.",
         "schema": { "type": "string", "pattern": "^[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*$", "maxLength": 1024 },
-        "example": "ping",
+        "example": if name == "scenario_name" { "demo_lab" } else { "ping" },
     }))
 }
 

@@ -31,6 +31,8 @@ pub struct Operation {
     pub summary: &'static str,
     /// The body; none where any body is ignored.
     pub request: Option<RequestType>,
+    /// Members of its example that differ from the example of the body's type.
+    pub example: Map<String, Value>,
     /// What it answers.
     pub answer: Answer,
     /// What it does.
@@ -44,6 +46,8 @@ pub struct RequestType {
     pub name: fn() -> String,
     /// Its schema and those it refers to.
     pub schemas: fn(&mut Vec<(String, RefOr<Schema>)>),
+    /// The example in its schema.
+    pub example: fn() -> Map<String, Value>,
     /// From a checked body to the variables that the playbook gets.
     pub extra_vars: fn(Value) -> serde_json::Result<Map<String, Value>>,
 }
@@ -57,7 +61,12 @@ impl<T: Serialize + DeserializeOwned + ToSchema> Request for T {}
 impl RequestType {
     /// The request type `T`.
     pub fn of<T: Request>() -> Self {
-        Self { name: || T::name().into_owned(), schemas: schemas::<T>, extra_vars: extra_vars::<T> }
+        Self {
+            name: || T::name().into_owned(),
+            schemas: schemas::<T>,
+            example: example::<T>,
+            extra_vars: extra_vars::<T>,
+        }
     }
 }
 
@@ -169,11 +178,34 @@ impl Operation {
             .collect();
         format!("{method}_{name}")
     }
+
+    /// The row with an example in which these members have other values.
+    pub fn example(mut self, members: Value) -> Self {
+        match members {
+            Value::Object(members) => self.example = members,
+            other => panic!("{}: an example is an object, not {other}", self.id()),
+        }
+        self
+    }
+
+    /// A body that works on a fresh demo.
+    pub fn example_body(&self) -> Option<Map<String, Value>> {
+        let mut body = (self.request.as_ref()?.example)();
+        body.extend(self.example.clone());
+        Some(body)
+    }
 }
 
 fn schemas<T: ToSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {
     all.push((T::name().into_owned(), <T as PartialSchema>::schema()));
     T::schemas(all);
+}
+
+fn example<T: PartialSchema>() -> Map<String, Value> {
+    match serde_json::to_value(T::schema()).unwrap_or_default()["example"].take() {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
 }
 
 /// The way from a checked body to variables leads through the request's type: what is not a

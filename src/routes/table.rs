@@ -3,6 +3,8 @@
 
 use std::sync::LazyLock;
 
+use serde_json::{Map, Value, json};
+
 use super::bundles::{
     AddUserRequest, BasicPackagesRequest, CreateVmsRequest, DockerComposeRequest, DockerRequest,
     DotFilesRequest, GroupRevertRequest, HostsRequest,
@@ -70,7 +72,7 @@ fn rows() -> Vec<Operation> {
         post("/v0/admin/proxmox/firewall/node/disable", FIREWALL, "Switch a node's firewall off", action::<NodeRequest>(one::<res::NodeFirewall>("firewall_node_disable"), No)),
         post("/v0/admin/proxmox/firewall/node/enable", FIREWALL, "Switch a node's firewall on", action::<NodeRequest>(one::<res::NodeFirewall>("firewall_node_enable"), No)),
         post("/v0/admin/proxmox/firewall/vm/alias/add", FIREWALL, "Add an alias to a guest's firewall", action::<AliasAddRequest>(one::<res::Alias>("firewall_vm_add_iptables_alias"), No)),
-        delete("/v0/admin/proxmox/firewall/vm/alias/delete", FIREWALL, "Delete an alias of a guest's firewall", action::<AliasRequest>(one::<res::DeletedAlias>("firewall_vm_delete_iptables_alias"), No)),
+        delete("/v0/admin/proxmox/firewall/vm/alias/delete", FIREWALL, "Delete an alias of a guest's firewall", action::<AliasRequest>(one::<res::DeletedAlias>("firewall_vm_delete_iptables_alias"), No)).example(json!({"vm_fw_alias_name": "scanners"})),
         post("/v0/admin/proxmox/firewall/vm/alias/list", FIREWALL, "List the aliases of a guest's firewall", action::<GuestRequest>(many::<res::Alias>("firewall_vm_list_iptables_alias"), No)),
         post("/v0/admin/proxmox/firewall/vm/disable", FIREWALL, "Switch a guest's firewall off", action::<GuestRequest>(one::<res::GuestFirewall>("firewall_vm_disable"), Name)),
         post("/v0/admin/proxmox/firewall/vm/enable", FIREWALL, "Switch a guest's firewall on", action::<GuestRequest>(one::<res::GuestFirewall>("firewall_vm_enable"), Name)),
@@ -82,7 +84,7 @@ fn rows() -> Vec<Operation> {
         post("/v0/admin/proxmox/network/node/add", NODE_NETWORK, "Add a network interface to a node", action::<NodeInterfaceAddRequest>(one::<res::AddedNodeInterface>("network_add_interfaces_node"), No)),
         post("/v0/admin/proxmox/network/node/delete", NODE_NETWORK, "Delete a network interface of a node", action::<NodeInterfaceDeleteRequest>(one::<res::DeletedNodeInterface>("network_delete_interfaces_node"), No)),
         post("/v0/admin/proxmox/network/vm/add", GUEST_NETWORK, "Add a network interface to a guest", action::<GuestInterfaceAddRequest>(one::<res::AddedGuestInterface>("network_add_interfaces_vm"), No)),
-        post("/v0/admin/proxmox/network/vm/delete", GUEST_NETWORK, "Delete a network interface of a guest", action::<GuestInterfaceDeleteRequest>(one::<res::DeletedGuestInterface>("network_delete_interfaces_vm"), No)),
+        post("/v0/admin/proxmox/network/vm/delete", GUEST_NETWORK, "Delete a network interface of a guest", action::<GuestInterfaceDeleteRequest>(one::<res::DeletedGuestInterface>("network_delete_interfaces_vm"), No)).example(json!({"vm_id": "1001"})),
         post("/v0/admin/proxmox/network/vm/list", GUEST_NETWORK, "List the network interfaces of a guest", action::<GuestRequest>(many::<res::GuestInterface>("network_list_interfaces_vm"), No)),
 
         post("/v0/admin/proxmox/storage/download_iso", STORAGE, "Have the node download an ISO image", action::<DownloadIsoRequest>(one::<res::DownloadedIso>("storage_download_iso"), No)),
@@ -99,22 +101,22 @@ fn rows() -> Vec<Operation> {
         post("/v0/admin/proxmox/vms/vm_id/config/vm_get_config_ram", CONFIG, "Read the memory of a guest", action::<GuestRequest>(one::<res::GuestRam>("vm_get_config_ram"), No)),
         post("/v0/admin/proxmox/vms/vm_id/config/vm_set_tag", CONFIG, "Set the tags of a guest", action::<SetTagRequest>(one::<res::GuestTags>("vm_set_tag"), No)),
         post("/v0/admin/proxmox/vms/vm_id/create", MANAGEMENT, "Make a guest", action::<CreateRequest>(one::<res::CreatedGuest>("vm_create"), No)),
-        delete("/v0/admin/proxmox/vms/vm_id/delete", MANAGEMENT, "Delete a guest", action::<GuestRequest>(one::<res::DeletedGuest>("vm_delete"), Name)),
-        post("/v0/admin/proxmox/vms/vm_id/pause", LIFECYCLE, "Pause a guest", action::<GuestRequest>(one::<res::GuestState>("vm_pause"), No)),
-        post("/v0/admin/proxmox/vms/vm_id/resume", LIFECYCLE, "Resume a paused guest", action::<GuestRequest>(one::<res::GuestState>("vm_resume"), No)),
+        delete("/v0/admin/proxmox/vms/vm_id/delete", MANAGEMENT, "Delete a guest", action::<GuestRequest>(one::<res::DeletedGuest>("vm_delete"), Name)).example(json!({"vm_id": "1022"})),
+        post("/v0/admin/proxmox/vms/vm_id/pause", LIFECYCLE, "Pause a guest", action::<GuestRequest>(one::<res::GuestState>("vm_pause"), No)).example(json!({"vm_id": "1010"})),
+        post("/v0/admin/proxmox/vms/vm_id/resume", LIFECYCLE, "Resume a paused guest", action::<GuestRequest>(one::<res::GuestState>("vm_resume"), No)).example(json!({"vm_id": "1011"})),
         post("/v0/admin/proxmox/vms/vm_id/snapshot/create", SNAPSHOTS, "Take a snapshot of a guest", action::<SnapshotCreateRequest>(one::<res::CreatedSnapshot>("snapshot_vm_create"), Name)),
-        delete("/v0/admin/proxmox/vms/vm_id/snapshot/delete", SNAPSHOTS, "Delete a snapshot of a guest", action::<SnapshotRequest>(one::<res::ChangedSnapshot>("snapshot_vm_delete"), Name)),
-        post("/v0/admin/proxmox/vms/vm_id/snapshot/list", SNAPSHOTS, "List the snapshots of a guest", action::<GuestRequest>(many::<res::ListedSnapshot>("snapshot_vm_list"), No)),
-        post("/v0/admin/proxmox/vms/vm_id/snapshot/revert", SNAPSHOTS, "Revert a guest to a snapshot", action::<SnapshotRequest>(one::<res::ChangedSnapshot>("snapshot_vm_revert"), Name)),
-        post("/v0/admin/proxmox/vms/vm_id/start", LIFECYCLE, "Start a guest", action::<GuestRequest>(one::<res::GuestState>("vm_start"), No)),
-        post("/v0/admin/proxmox/vms/vm_id/stop", LIFECYCLE, "Shut a guest down", action::<GuestRequest>(one::<res::GuestState>("vm_stop"), No)),
-        post("/v0/admin/proxmox/vms/vm_id/stop_force", LIFECYCLE, "Switch a guest off", action::<GuestRequest>(one::<res::GuestState>("vm_stop_force"), No)),
+        delete("/v0/admin/proxmox/vms/vm_id/snapshot/delete", SNAPSHOTS, "Delete a snapshot of a guest", action::<SnapshotRequest>(one::<res::ChangedSnapshot>("snapshot_vm_delete"), Name)).example(json!({"vm_id": "1020", "vm_snapshot_name": "clean"})),
+        post("/v0/admin/proxmox/vms/vm_id/snapshot/list", SNAPSHOTS, "List the snapshots of a guest", action::<GuestRequest>(many::<res::ListedSnapshot>("snapshot_vm_list"), No)).example(json!({"vm_id": "1020"})),
+        post("/v0/admin/proxmox/vms/vm_id/snapshot/revert", SNAPSHOTS, "Revert a guest to a snapshot", action::<SnapshotRequest>(one::<res::ChangedSnapshot>("snapshot_vm_revert"), Name)).example(json!({"vm_id": "1020"})),
+        post("/v0/admin/proxmox/vms/vm_id/start", LIFECYCLE, "Start a guest", action::<GuestRequest>(one::<res::GuestState>("vm_start"), No)).example(json!({"vm_id": "1003"})),
+        post("/v0/admin/proxmox/vms/vm_id/stop", LIFECYCLE, "Shut a guest down", action::<GuestRequest>(one::<res::GuestState>("vm_stop"), No)).example(json!({"vm_id": "1001"})),
+        post("/v0/admin/proxmox/vms/vm_id/stop_force", LIFECYCLE, "Switch a guest off", action::<GuestRequest>(one::<res::GuestState>("vm_stop_force"), No)).example(json!({"vm_id": "1002"})),
         delete("/v0/admin/proxmox/vms/vm_ids/delete", LIFECYCLE, "Delete several guests", bundle::<DeleteListRequest>(VMS_DELETE_VULN, Node, &[], one::<res::DeletedGuest>("vm_delete"))),
-        post("/v0/admin/proxmox/vms/vm_ids/pause", LIFECYCLE, "Pause several guests", several("vm_pause")),
-        post("/v0/admin/proxmox/vms/vm_ids/resume", LIFECYCLE, "Resume several guests", several("vm_resume")),
-        post("/v0/admin/proxmox/vms/vm_ids/start", LIFECYCLE, "Start several guests", several("vm_start")),
-        post("/v0/admin/proxmox/vms/vm_ids/stop", LIFECYCLE, "Shut several guests down", several("vm_stop")),
-        post("/v0/admin/proxmox/vms/vm_ids/stop_force", LIFECYCLE, "Switch several guests off", several("vm_stop_force")),
+        post("/v0/admin/proxmox/vms/vm_ids/pause", LIFECYCLE, "Pause several guests", several("vm_pause")).example(json!({"vm_ids": ["1015", "1021"]})),
+        post("/v0/admin/proxmox/vms/vm_ids/resume", LIFECYCLE, "Resume several guests", several("vm_resume")).example(json!({"vm_ids": ["1013", "1023"]})),
+        post("/v0/admin/proxmox/vms/vm_ids/start", LIFECYCLE, "Start several guests", several("vm_start")).example(json!({"vm_ids": ["1012", "1014"]})),
+        post("/v0/admin/proxmox/vms/vm_ids/stop", LIFECYCLE, "Shut several guests down", several("vm_stop")).example(json!({"vm_ids": ["1016", "1017"]})),
+        post("/v0/admin/proxmox/vms/vm_ids/stop_force", LIFECYCLE, "Switch several guests off", several("vm_stop_force")).example(json!({"vm_ids": ["1018", "1019"]})),
 
         post("/v0/admin/run/bundles/core/linux/ubuntu/configure/add-user", UBUNTU, "Add a Linux user", bundle::<AddUserRequest>("core/linux/ubuntu/configure/add-user/main.yml", Hosts, &[], Answer::Log)),
         post("/v0/admin/run/bundles/core/linux/ubuntu/install/basic-packages", UBUNTU, "Install basic packages", bundle::<BasicPackagesRequest>("core/linux/ubuntu/install/basic-packages/main.yml", Hosts, &[], Answer::Log)),
@@ -122,9 +124,9 @@ fn rows() -> Vec<Operation> {
         post("/v0/admin/run/bundles/core/linux/ubuntu/install/docker-compose", UBUNTU, "Install Docker Compose", bundle::<DockerComposeRequest>("core/linux/ubuntu/install/docker/main.yml", Hosts, &[], Answer::Log)),
         post("/v0/admin/run/bundles/core/linux/ubuntu/install/dot-files", UBUNTU, "Install dot-files", bundle::<DotFilesRequest>("core/linux/ubuntu/install/dot-files/main.yml", Hosts, &[], Answer::Log)),
 
-        post("/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-admin", ADMIN, "Make the admin guests", create_vms("core/proxmox/configure/default/vms/create-vms-admin", ADMIN_KEYS)),
-        post("/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-student", STUDENT, "Make the student guests", create_vms("core/proxmox/configure/default/vms/create-vms-student", STUDENT_KEYS)),
-        post("/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-vuln", VULN, "Make the vulnerable guests", create_vms("core/proxmox/configure/default/vms/create-vms-vuln", VULN_KEYS)),
+        post("/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-admin", ADMIN, "Make the admin guests", create_vms("core/proxmox/configure/default/vms/create-vms-admin", ADMIN_KEYS)).example(new_vms(2000, ADMIN_KEYS)),
+        post("/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-student", STUDENT, "Make the student guests", create_vms("core/proxmox/configure/default/vms/create-vms-student", STUDENT_KEYS)).example(new_vms(2200, STUDENT_KEYS)),
+        post("/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-vuln", VULN, "Make the vulnerable guests", create_vms("core/proxmox/configure/default/vms/create-vms-vuln", VULN_KEYS)).example(new_vms(2100, VULN_KEYS)),
         delete("/v0/admin/run/bundles/core/proxmox/configure/default/delete-vms-admin", ADMIN, "Delete the admin guests", group(VMS_DELETE_ADMIN, &[], one::<res::DeletedGuest>("vm_delete"))),
         delete("/v0/admin/run/bundles/core/proxmox/configure/default/delete-vms-student", STUDENT, "Delete the student guests", group(VMS_DELETE_STUDENT, &[], one::<res::DeletedGuest>("vm_delete"))),
         delete("/v0/admin/run/bundles/core/proxmox/configure/default/delete-vms-vuln", VULN, "Delete the vulnerable guests", group(VMS_DELETE_VULN, &[], one::<res::DeletedGuest>("vm_delete"))),
@@ -148,7 +150,7 @@ fn rows() -> Vec<Operation> {
         post("/v0/admin/run/bundles/core/proxmox/configure/default/stop-vms-vuln", VULN, "Shut the vulnerable guests down", group_state(VMS_STATE_VULN, "vm_stop")),
 
         post("/v0/admin/run/bundles/{bundles_name}/run", RUNNER, "Run a bundle by its name", playbook::<HostsRequest>(Root::Bundles, PlaybookFile::Named, Hosts)),
-        post("/v0/admin/run/scenarios/{scenario_name}/run", RUNNER, "Run a scenario by its name", playbook::<HostsRequest>(Root::Scenarios, PlaybookFile::Named, Hosts)),
+        post("/v0/admin/run/scenarios/{scenario_name}/run", RUNNER, "Run a scenario by its name", playbook::<HostsRequest>(Root::Scenarios, PlaybookFile::Named, Hosts)).example(json!({"hosts": "proxmox"})),
     ]
 }
 
@@ -177,7 +179,7 @@ fn row(
     deed: Deed,
 ) -> Operation {
     let Deed { request, answer, work } = deed;
-    Operation { method, path, tag, summary, request, answer, work }
+    Operation { method, path, tag, summary, request, example: Map::new(), answer, work }
 }
 
 fn post(path: &'static str, tag: &'static str, summary: &'static str, deed: Deed) -> Operation {
@@ -269,6 +271,19 @@ fn create_vms(folder: &'static str, keys: &'static [&'static str]) -> Deed {
         answer: Answer::Log,
         work: Work::CreateVms { folder, keys },
     }
+}
+
+/// An example of the guests of a group: `first_id` and those after it.
+fn new_vms(first_id: i64, keys: &[&str]) -> Value {
+    let vm = |(number, key): (i64, &&str)| {
+        let id = first_id + number;
+        let ip = format!("10.42.{}.{}", id / 100, 10 + number);
+        (
+            (*key).to_owned(),
+            json!({"vm_id": id, "vm_ip": ip, "vm_description": "of the demo range"}),
+        )
+    };
+    json!({"vms": (0..).zip(keys).map(vm).collect::<Map<String, Value>>()})
 }
 
 fn self_test(vm_id: &'static str) -> Deed {

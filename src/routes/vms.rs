@@ -109,7 +109,7 @@ pub struct CloneRequest {
 
 /// A request about several guests.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({"proxmox_node": "px-testing", "vm_ids": ["1001", "1002"]}))]
+#[schema(example = json!({"proxmox_node": "px-testing", "vm_ids": ["1012", "1014"]}))]
 pub struct GuestListRequest {
     /// The node.
     #[serde(rename(serialize = "PROXMOX_NODE"))]
@@ -128,7 +128,7 @@ pub struct GuestListRequest {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
     "proxmox_node": "px-testing",
-    "vms": [{"id": "1001", "name": "web-01"}, {"id": "1002", "name": "web-02"}],
+    "vms": [{"id": "1024", "name": "printer"}, {"id": "1025", "name": "kiosk"}],
 }))]
 pub struct DeleteListRequest {
     /// The node.

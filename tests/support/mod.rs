@@ -3,5 +3,6 @@
 
 pub mod contract;
 pub mod demo;
+pub mod examples;
 pub mod server;
 pub mod stub;

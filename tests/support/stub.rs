@@ -61,6 +61,13 @@ impl StubServer {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// The calls of the runner since then; the next ones are counted from here.
+    pub fn take_calls(&self) -> Vec<Value> {
+        let calls = self.calls();
+        let _ = fs::remove_file(self.runs().join("calls.jsonl"));
+        calls
+    }
+
     /// The folder of the runs' directories.
     pub fn runs(&self) -> PathBuf {
         self.dir.path().join("runs")
@@ -77,7 +84,7 @@ pub fn write(path: &Path, text: &str) {
 fn public_playbooks() -> Vec<String> {
     use range42_backend_api::routes::operation::{PlaybookFile, Work};
     use range42_backend_api::routes::table::OPERATIONS;
-    let named = ["bundles/my_bundle-1", "scenarios/demo_lab", "scenarios/lab-2"];
+    let named = ["bundles/my_bundle-1", "bundles/ping", "scenarios/demo_lab", "scenarios/lab-2"];
     let mut files: Vec<String> = named.iter().map(|name| format!("{name}/main.yml")).collect();
     for operation in OPERATIONS.iter() {
         match &operation.work {

@@ -1,0 +1,194 @@
+//! What is checked is what is run: names of bundles and scenarios, and links that somebody
+//! swaps while a run is prepared.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+use support::server::Answer;
+use support::stub::{StubServer, write};
+
+/// What stands in the playbook that no run may have.
+const OUTSIDE: &str = "outside of the playbooks dir";
+const INSIDE: &str = "inside of the playbooks dir";
+
+async fn run(server: &StubServer, folder: &str, name: &str) -> Answer {
+    let name = name.replace('/', "%2F");
+    let body = json!({ "proxmox_node": "n", "hosts": null });
+    server.client.json("POST", &format!("/v0/admin/run/{folder}/{name}/run"), &body).await
+}
+
+/// A server with what `furnish` puts into its public playbooks dir; beside that dir stands a
+/// folder `outside` with a bundle and a file.
+fn server(furnish: impl FnOnce(&Path)) -> StubServer {
+    StubServer::start(|dir, _| {
+        write(&dir.join("outside/bundle/main.yml"), OUTSIDE);
+        furnish(&dir.join("public"));
+    })
+}
+
+#[tokio::test]
+async fn links_stay_inside_of_their_root() {
+    let server = server(|public| {
+        let bundles = public.join("bundles");
+        write(&bundles.join("real/main.yml"), INSIDE);
+        symlink("real", bundles.join("linked")).unwrap();
+        write(&bundles.join("deep/er/real/main.yml"), INSIDE);
+        fs::create_dir(bundles.join("file")).unwrap();
+        symlink("../real/main.yml", bundles.join("file/main.yml")).unwrap();
+
+        let outside = public.parent().unwrap().join("outside");
+        symlink(outside.join("bundle"), bundles.join("absolute")).unwrap();
+        symlink("../../outside/bundle", bundles.join("relative")).unwrap();
+        fs::create_dir(bundles.join("away")).unwrap();
+        symlink(outside.join("bundle/main.yml"), bundles.join("away/main.yml")).unwrap();
+        symlink("linked-twice", bundles.join("linked-twice")).unwrap();
+        symlink("absolute", bundles.join("link-to-link")).unwrap();
+        // A scenario is no bundle, and none becomes one by a link.
+        symlink("../bundles/real", public.join("scenarios/a-bundle")).unwrap();
+        fs::create_dir_all(bundles.join("folder/main.yml")).unwrap();
+        fs::create_dir(bundles.join("empty")).unwrap();
+    });
+    for name in ["real", "linked", "deep/er/real", "file"] {
+        let answer = run(&server, "bundles", name).await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text);
+        assert_eq!(server.take_calls()[0]["playbook_text"], INSIDE, "{name}");
+    }
+    let refused = [
+        ("bundles", "absolute"),
+        ("bundles", "relative"),
+        ("bundles", "away"),
+        ("bundles", "linked-twice"),
+        ("bundles", "link-to-link"),
+        ("scenarios", "a-bundle"),
+        ("bundles", "folder"),
+        ("bundles", "empty"),
+        ("bundles", "missing"),
+        ("bundles", "real/main.yml/x"),
+    ];
+    for (folder, name) in refused {
+        let answer = run(&server, folder, name).await;
+        assert_eq!(answer.status, 400, "{name}: {}", answer.text);
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        // What was looked for, relative to where, and nothing about this machine.
+        let bad_name = name.contains('.');
+        assert!(bad_name || detail.contains(&format!("{folder}/{name}/main.yml")), "{detail}");
+        assert!(!detail.contains(&server.dir.path().display().to_string()), "{detail}");
+    }
+    assert!(server.take_calls().is_empty());
+}
+
+/// Files beside what is swapped: they are copied between the listing of the folder and the
+/// opening of what was swapped meanwhile, which gives the swap its time.
+fn fill(folder: &Path) {
+    for number in 0..100 {
+        write(&folder.join(format!("beside-{number}.yml")), "");
+    }
+}
+
+/// Runs the bundle `swapped` again and again while `swap` changes it as fast as it can. Each
+/// answer is a run of what is inside, or a refusal without a run.
+async fn never_outside(furnish: impl FnOnce(&Path), swap: impl Fn(&Path) + Send + 'static) {
+    let server = server(furnish);
+    let public = server.dir.path().join("public");
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let swapper = std::thread::spawn(move || {
+        while !stopped.load(Ordering::Relaxed) {
+            swap(&public);
+        }
+    });
+    let (mut ran, mut refused) = (0, 0);
+    for _ in 0..3000 {
+        // Long enough to see both, which depends on how the system shares its time.
+        if ran >= 20 && refused >= 20 {
+            break;
+        }
+        let answer = run(&server, "bundles", "swapped").await;
+        let calls = server.take_calls();
+        match answer.status.as_u16() {
+            200 => {
+                let texts: Vec<&Value> = calls.iter().map(|call| &call["playbook_text"]).collect();
+                assert_eq!(texts, [INSIDE]);
+                ran += 1;
+            }
+            400 => {
+                assert!(calls.is_empty(), "{calls:?}");
+                refused += 1;
+            }
+            status => panic!("{status} {}", answer.text),
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    swapper.join().unwrap();
+    assert!(ran > 0 && refused > 0, "nothing was swapped in time: {ran} runs, {refused} refusals");
+}
+
+/// Puts a link to `target` in the place of `path`, and then what was there again. Each stands
+/// for a different time in each round, so that the swap happens at every point of a copy.
+fn swap(path: &Path, target: &Path) {
+    let (kept, link) = (path.with_extension("kept"), path.with_extension("link"));
+    symlink(target, &link).unwrap();
+    stand(3000);
+    fs::rename(path, &kept).unwrap();
+    fs::rename(&link, path).unwrap();
+    stand(1000);
+    fs::remove_file(path).unwrap();
+    fs::rename(&kept, path).unwrap();
+}
+
+/// Passes up to `most` microseconds.
+fn stand(most: u32) {
+    let now = std::time::Instant::now();
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let long = std::time::Duration::from_micros(u64::from(nanos.subsec_nanos() % most));
+    while now.elapsed() < long {
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn a_swapped_playbook_is_not_run() {
+    never_outside(
+        |public| {
+            write(&public.join("bundles/swapped/main.yml"), INSIDE);
+            fill(&public.join("bundles/swapped"));
+        },
+        |public| {
+            swap(
+                &public.join("bundles/swapped/main.yml"),
+                Path::new("../../../outside/bundle/main.yml"),
+            )
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_swapped_folder_is_not_run() {
+    never_outside(
+        |public| {
+            write(&public.join("bundles/swapped/main.yml"), INSIDE);
+            fill(&public.join("bundles"));
+        },
+        |public| swap(&public.join("bundles/swapped"), &public.join("../outside/bundle")),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_swapped_folder_above_is_not_run() {
+    never_outside(
+        |public| {
+            write(&public.join("bundles/swapped/main.yml"), INSIDE);
+            write(&public.join("../outside/swapped/main.yml"), OUTSIDE);
+            fill(public);
+        },
+        |public| swap(&public.join("bundles"), &public.join("../outside")),
+    )
+    .await;
+}

@@ -1,0 +1,343 @@
+//! Nothing that a client sends becomes code: a corpus of hostile texts goes through every text
+//! of every operation, and through real runs.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use support::demo;
+use support::examples::{Example, example, examples};
+use support::server::Client;
+use support::stub::{StubServer, write};
+
+/// What a file holds that no answer may show.
+const SECRET: &str = "content-of-the-secret-file";
+
+/// Files that hostile texts try to read and to make.
+struct Traps {
+    dir: tempfile::TempDir,
+}
+
+impl Traps {
+    fn set() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("secret"), SECRET).unwrap();
+        Self { dir }
+    }
+
+    fn secret(&self) -> String {
+        self.dir.path().join("secret").display().to_string()
+    }
+
+    fn made(&self) -> String {
+        self.dir.path().join("made").display().to_string()
+    }
+
+    fn assert_untouched(&self) {
+        assert!(!Path::new(&self.made()).exists(), "a text was run");
+    }
+
+    /// Templates, each of which would leave a trace.
+    fn templates(&self) -> Vec<String> {
+        let (secret, made) = (self.secret(), self.made());
+        vec![
+            "{{ 7*7 }}".to_owned(),
+            "{{7*7}}".to_owned(),
+            "{{ '{{ 7*7 }}' }}".to_owned(),
+            "{% for x in [1, 2] %}x{% endfor %}".to_owned(),
+            "{#a comment#}".to_owned(),
+            format!("{{{{ lookup('pipe', 'touch {made}') }}}}"),
+            format!("{{{{ lookup('file', '{secret}') }}}}"),
+            format!("{{{{lookup('file','{secret}')}}}}"),
+        ]
+    }
+
+    fn corpus(&self) -> Vec<String> {
+        let (secret, made) = (self.secret(), self.made());
+        let mut all = self.templates();
+        all.extend([
+            format!("@{secret}"),
+            format!("-e@{secret}"),
+            format!("--extra-vars=@{secret}"),
+            secret.clone(),
+            format!("../../../../../../..{secret}"),
+            format!("$(touch {made})"),
+            format!("`touch {made}`"),
+            format!("x; touch {made}"),
+            format!("x\ntouch {made}"),
+            format!("!unsafe {made}"),
+            "A".repeat(1_000_000),
+        ]);
+        let fixed = [
+            "",
+            " ",
+            "-",
+            "--",
+            "-vvv",
+            "--limit=all",
+            "all:!proxmox",
+            "!vault |",
+            "../secret",
+            "..%2fsecret",
+            "a\0b",
+            "\0",
+            "a\nb",
+            "a\r\nb",
+            "a\n",
+            "\n",
+            "a\u{2028}b",
+            "${HOME}",
+            "{\u{200b}{ 7*7 }}",
+            "｛｛ 7*7 ｝｝",
+            "\u{ff10}",
+            "\u{ff41}ll",
+            "\u{430}ll",
+            "\u{202e}lla",
+            "\u{feff}all",
+            "..\u{2215}secret",
+            "＠secret",
+            "﹣vvv",
+            "\u{1f600}",
+        ];
+        all.extend(fixed.map(str::to_owned));
+        all
+    }
+}
+
+/// The texts for one member. A hostile text alone does not look like a volume or a URL; in the
+/// shape of one it gets further.
+fn shaped(pointer: &str, texts: &[String]) -> Vec<String> {
+    match pointer {
+        "/iso_url" => texts.iter().map(|text| format!("https://{text}")).collect(),
+        "/vm_iso" => texts.iter().map(|text| format!("local:iso/{text}.iso")).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// In how many parts the corpus is sent, side by side.
+const PARTS: usize = 3;
+
+#[tokio::test]
+async fn first_part_of_the_corpus() {
+    through_every_text(0).await;
+}
+
+#[tokio::test]
+async fn second_part_of_the_corpus() {
+    through_every_text(1).await;
+}
+
+#[tokio::test]
+async fn third_part_of_the_corpus() {
+    through_every_text(2).await;
+}
+
+async fn through_every_text(part: usize) {
+    let (traps, server) = (Traps::set(), StubServer::start(|_, _| {}));
+    find_every_guest(&server);
+    let corpus = traps.corpus();
+    let (mut refused, mut passed) = (0, 0);
+    let all = examples();
+    assert_eq!(all.len(), 79);
+    for example in all.iter().skip(part).step_by(PARTS) {
+        for pointer in example.texts() {
+            for text in corpus.iter().chain(&shaped(&pointer, &corpus)) {
+                match send(&server, example, &pointer, text).await {
+                    true => passed += 1,
+                    false => refused += 1,
+                }
+            }
+        }
+    }
+    traps.assert_untouched();
+    assert!(refused > 2000 && passed > 40, "refused {refused}, passed {passed}");
+}
+
+/// Look-ups find the guests of the examples, so that texts beside their ids get further.
+fn find_every_guest(server: &StubServer) {
+    let listed = [1000, 1020, 1022, 9000].map(|id| json!({ "vm_id": id, "vm_name": "found" }));
+    let event = json!({"event": "runner_on_ok", "event_data": {"res": {"vm_list": listed}}});
+    server.behave(&json!({ "events": [], "lookup_events": [event], "rc": 0, "lookup_rc": 0 }));
+}
+
+/// Sends the example with `text` at `pointer`. Either nothing is started, or the text gets to
+/// the run as it is, in an argument of its own or behind the unsafe tag, which the stub checks.
+async fn send(server: &StubServer, example: &Example, pointer: &str, text: &str) -> bool {
+    let place = || {
+        let start: String = text.chars().take(80).collect();
+        format!("{} {pointer} {start:?}", example.path)
+    };
+    let body = example.with(pointer, text);
+    let answer = server.client.json(&example.method, &example.path, &body).await;
+    let calls = server.take_calls();
+    assert!(!answer.text.contains(SECRET), "{}: the file was read", place());
+    if answer.status != 200 {
+        assert!([400, 422].contains(&answer.status.as_u16()), "{}: {}", place(), answer.text);
+        assert!(calls.is_empty(), "{}: refused and run: {calls:?}", place());
+        return false;
+    }
+    let arrived = calls.iter().any(|call| {
+        call["limit"] == text || call["tags"] == text || holds(&call["extravars"], text)
+    });
+    // These two steer the run and are no variables where they are empty or not needed.
+    let steers = ["/proxmox_api_host", "/proxmox_node"].contains(&pointer);
+    assert!(arrived || steers, "{}: arrived as {calls:?}", place());
+    true
+}
+
+fn holds(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(found) => found == text,
+        Value::Array(items) => items.iter().any(|item| holds(item, text)),
+        Value::Object(members) => members.values().any(|member| holds(member, text)),
+        _ => false,
+    }
+}
+
+#[tokio::test]
+async fn names_in_paths_are_names() {
+    let (traps, server) = (Traps::set(), StubServer::start(|_, _| {}));
+    let body = json!({ "proxmox_node": "n", "hosts": "all" });
+    for folder in ["bundles", "scenarios"] {
+        for text in traps.corpus().iter().filter(|text| text.len() < 1000) {
+            let name = utf8_percent_encode(text, NON_ALPHANUMERIC);
+            let path = format!("/v0/admin/run/{folder}/{name}/run");
+            let answer = server.client.json("POST", &path, &body).await;
+            let status = answer.status.as_u16();
+            assert!([400, 404].contains(&status), "{text:?}: {status} {}", answer.text);
+        }
+    }
+    assert!(server.take_calls().is_empty());
+    traps.assert_untouched();
+}
+
+#[tokio::test]
+async fn keys_of_guests_are_the_operation_s_own() {
+    let (traps, server) = (Traps::set(), StubServer::start(|_, _| {}));
+    let example = example("default/create-vms-student");
+    for text in traps.corpus() {
+        let vm = example.body["vms"]["student-box-01"].clone();
+        let mut body = example.with("/vms", json!({}));
+        body["vms"][&text] = vm;
+        let answer = server.client.json(&example.method, &example.path, &body).await;
+        assert!([400, 413].contains(&answer.status.as_u16()), "{:.300}", answer.text);
+    }
+    assert!(server.take_calls().is_empty());
+}
+
+/// Members that an operation does not read get nowhere, whatever they are called.
+#[tokio::test]
+async fn variables_have_fixed_names() {
+    let server = StubServer::start(|_, _| {});
+    find_every_guest(&server);
+    for example in examples() {
+        let send = async |body: &Value| {
+            let answer = server.client.json(&example.method, &example.path, body).await;
+            assert_eq!(answer.status, 200, "{}: {}", example.path, answer.text);
+            let mut calls = server.take_calls();
+            calls.iter_mut().for_each(|call| call["layout"] = Value::Null);
+            calls
+        };
+        let plain = send(&example.body).await;
+        let mut more = example.body.clone();
+        for name in [
+            "ansible_connection",
+            "ansible_python_interpreter",
+            "ansible_become_user",
+            "proxmox_api_token_secret",
+            "proxmox_vm_action",
+            "PROXMOX_VM_ACTION",
+            "tags",
+            "limit",
+            "cmdline",
+            "inventory",
+            "extravars",
+            "-e",
+            "@x",
+            "",
+        ] {
+            more[name] = json!("hostile");
+        }
+        assert_eq!(send(&more).await, plain, "{}", example.path);
+    }
+}
+
+/// Uses the variable of each operation in every way that a playbook uses one, and answers
+/// what became of it.
+const PLAYBOOK: &str = r#"
+- hosts: "{{ hosts }}"
+  gather_facts: false
+  vars:
+    given: "{{ iso_url if iso_url is defined else vm_iso }}"
+    answer:
+      kind: "{{ given | type_debug }}"
+      text: "{{ given }}"
+      fact: "{{ kept }}"
+      joined: "{{ 'x' ~ given }}"
+      printed: "{{ printed.stdout }}"
+      file: "{{ lookup('ansible.builtin.file', 'seen') }}"
+      items: "{{ looped.results | map(attribute='msg') }}"
+      nested: "{{ {'a': [given]} }}"
+      other: "{{ vm_id | default(none) }}"
+  tasks:
+    - ansible.builtin.set_fact: { kept: "{{ given }}" }
+    - ansible.builtin.debug: { msg: "{{ given }}" }
+      when: given == kept
+    - ansible.builtin.debug: { msg: "{{ item }}" }
+      loop: ["{{ given }}"]
+      register: looped
+    - ansible.builtin.command: { argv: [printf, "%s", "{{ given }}"] }
+      register: printed
+    - ansible.builtin.copy: { content: "{{ given }}", dest: "{{ playbook_dir }}/seen" }
+    - ansible.builtin.debug: { var: storage_download_iso }
+      vars: { storage_download_iso: "{{ answer }}" }
+    - ansible.builtin.debug: { var: vm_create }
+      vars: { vm_create: "{{ answer }}" }
+"#;
+
+#[tokio::test]
+async fn real_runs_evaluate_nothing() {
+    let (traps, dir) = (Traps::set(), tempfile::tempdir().unwrap());
+    let project = dir.path().join("project");
+    write(&project.join("playbooks/generic.yml"), PLAYBOOK);
+    let host = "proxmox: {hosts: {here: {ansible_connection: local, ansible_python_interpreter: '{{ ansible_playbook_python }}'}}}\n";
+    write(&project.join("inventory/hosts.yml"), host);
+    let mut env = demo::settings(dir.path(), &project.join("inventory"));
+    env.insert("API_BACKEND_WWWAPP_PLAYBOOKS_DIR".to_owned(), project.display().to_string());
+    let client = Client::new(&env);
+
+    // A URL has no blanks, so it gets what works without; a volume takes everything else, in
+    // two parts, since it is short.
+    let templates = traps.templates();
+    let dense: String = templates.iter().filter(|text| !text.contains(' ')).cloned().collect();
+    let shell = format!("$(touch {})`id` @/etc/passwd --flag", traps.made());
+    let (first, second) = templates.split_at(5);
+    let requests = [
+        ("storage/download_iso", "/iso_url", format!("https://x/{dense}`id`!unsafe")),
+        ("vm_id/create", "/vm_iso", format!("local:iso/{}{shell}.iso", first.concat())),
+        ("vm_id/create", "/vm_iso", format!("local:iso/{}.iso", second.concat())),
+    ];
+    let sent = requests.map(|(end, pointer, text)| {
+        let (client, example) = (&client, example(end));
+        async move {
+            // In YAML this would be the number 64.
+            let mut body = example.with("/vm_id", "0100");
+            body[&pointer[1..]] = json!(text);
+            let answer = client.json(&example.method, &example.path, &body).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            let seen = answer.json()["result"][0].clone();
+            let plain = json!({
+                "kind": seen["kind"], "text": text, "fact": text, "joined": format!("x{text}"),
+                "printed": text, "file": text, "items": [text], "nested": {"a": [text]},
+                "other": if end == "vm_id/create" { json!("0100") } else { Value::Null },
+            });
+            assert_eq!(seen, plain);
+            assert!(seen["kind"].as_str().unwrap().contains("str"), "{}", seen["kind"]);
+        }
+    });
+    futures_util::future::join_all(sent).await;
+    traps.assert_untouched();
+}

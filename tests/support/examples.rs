@@ -1,0 +1,98 @@
+//! The published example of every operation, and ways to change it.
+
+use range42_backend_api::routes::openapi::DOCUMENT;
+use serde_json::{Value, json};
+
+/// An operation with a body that fits it.
+#[derive(Debug, Clone)]
+pub struct Example {
+    pub method: String,
+    pub path: String,
+    pub body: Value,
+    /// The schema of the body.
+    pub schema: Value,
+}
+
+/// All operations that read a body. The name in a path is the documented one.
+pub fn examples() -> Vec<Example> {
+    let mut all = Vec::new();
+    for (path, item) in DOCUMENT["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let content = &operation["requestBody"]["content"]["application/json"];
+            let Some(reference) = content["schema"]["$ref"].as_str() else { continue };
+            all.push(Example {
+                method: method.to_uppercase(),
+                path: with_names(path, &operation["parameters"]),
+                body: content["example"].clone(),
+                schema: DOCUMENT.pointer(&reference[1..]).unwrap().clone(),
+            });
+        }
+    }
+    all
+}
+
+/// The example of the operation whose path ends so.
+pub fn example(end: &str) -> Example {
+    let mut found = examples().into_iter().filter(|example| example.path.ends_with(end));
+    let first = found.next().unwrap_or_else(|| panic!("no operation {end}"));
+    assert!(found.next().is_none(), "several operations end with {end}");
+    first
+}
+
+fn with_names(path: &str, parameters: &Value) -> String {
+    let mut path = path.to_owned();
+    for parameter in parameters.as_array().into_iter().flatten() {
+        let name = format!("{{{}}}", parameter["name"].as_str().unwrap());
+        path = path.replace(&name, parameter["example"].as_str().unwrap());
+    }
+    path
+}
+
+impl Example {
+    /// JSON pointers to every text that the body can have, also where the example has none.
+    pub fn texts(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        collect_texts(&self.schema, &self.body, String::new(), &mut found);
+        found
+    }
+
+    /// The body with another value at `pointer`.
+    pub fn with(&self, pointer: &str, value: impl Into<Value>) -> Value {
+        let mut body = self.body.clone();
+        if body.pointer(pointer).is_none() {
+            body[&pointer[1..]] = Value::Null;
+        }
+        *body.pointer_mut(pointer).unwrap() = value.into();
+        body
+    }
+}
+
+fn collect_texts(schema: &Value, value: &Value, pointer: String, found: &mut Vec<String>) {
+    let schema = resolved(schema);
+    let is = |name: &str| match &schema["type"] {
+        Value::Array(types) => types.contains(&json!(name)),
+        one => one == name,
+    };
+    if is("string") {
+        found.push(pointer);
+    } else if is("array") {
+        collect_texts(&schema["items"], &value[0], pointer + "/0", found);
+    } else if let Some(members) = schema["properties"].as_object() {
+        for (name, member) in members {
+            collect_texts(member, &value[name], format!("{pointer}/{name}"), found);
+        }
+    } else if is("object") {
+        let (key, first) = value.as_object().unwrap().iter().next().unwrap();
+        let values = &schema["additionalProperties"];
+        collect_texts(values, first, format!("{pointer}/{key}"), found);
+    }
+}
+
+/// The schema behind a reference, and behind "or null".
+fn resolved(schema: &Value) -> &Value {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return DOCUMENT.pointer(&reference[1..]).unwrap();
+    }
+    let variants = schema["oneOf"].as_array();
+    variants.and_then(|v| v.iter().find(|v| v["type"] != "null")).map_or(schema, resolved)
+}
