@@ -23,7 +23,10 @@ pub fn serve(settings: Settings) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    match runtime.block_on(run_server(settings)) {
+    let served = runtime.block_on(run_server(settings));
+    // A thread that waits for a broken disk must not keep the server from ending.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

@@ -29,6 +29,15 @@ pub enum Error {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// 408: the body did not get here in time.
+    #[error("the request body did not arrive within {seconds} s")]
+    TooSlow {
+        /// The limit.
+        seconds: u64,
+    },
+    /// 409: it is not in a state in which this can be done.
+    #[error("{0}")]
+    Conflict(String),
     /// 500: our fault, or the machine's. The client reads the sentence.
     #[error("{0}")]
     Internal(String),
@@ -50,6 +59,8 @@ impl Error {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -67,6 +78,11 @@ impl IntoResponse for Error {
             other => json!({ "detail": other.to_string() }),
         };
         let mut response = (status, Json(body)).into_response();
+        if let Self::TooSlow { .. } = self {
+            // What is left of the body must not be taken for the next request.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
         if let Self::Unavailable { retry_after, .. } = self {
             let seconds = HeaderValue::from(retry_after);
             response.headers_mut().insert(header::RETRY_AFTER, seconds);

@@ -11,6 +11,7 @@ use axum::Router;
 pub mod ansible;
 pub mod commands;
 pub mod error;
+pub mod metrics;
 pub mod proxmox;
 pub mod routes;
 pub mod runs;
@@ -21,6 +22,7 @@ pub use error::Error;
 pub use settings::Settings;
 
 use proxmox::status::LiveStatus;
+use metrics::Metrics;
 use runs::Runs;
 
 /// What a server is made of: shared by all requests.
@@ -31,6 +33,10 @@ pub struct App {
     pub runs: Runs,
     /// The dashboards that it keeps up to date.
     pub status: LiveStatus,
+    /// What it measures of itself.
+    pub metrics: Arc<Metrics>,
+    /// The folders that are this server's as long as it lives.
+    pub held: Vec<serve::Held>,
 }
 
 /// The whole service as a router, for the binary and for tests.

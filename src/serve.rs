@@ -1,27 +1,40 @@
 //! A server from its settings to its end.
 
-use std::fs;
+mod connections;
+mod data_dir;
+
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
-use crate::ansible::engine::ProcessEngine;
+use crate::ansible::engine::{Engine, ProcessEngine};
+use crate::ansible::processes::Stop;
 use crate::ansible::vault::VaultPassword;
 use crate::proxmox::status::LiveStatus;
+use crate::metrics::Metrics;
 use crate::runs::Runs;
 use crate::settings::Settings;
 use crate::{App, app};
+pub use data_dir::Held;
+
+/// How long the end waits for processes that do not even go when they are killed.
+const STUBBORN: Duration = Duration::from_secs(30);
+
+/// How long the end waits for a history that cannot be written.
+const LAST_WRITE: Duration = Duration::from_secs(6);
 
 /// Why a server could not be started.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The folder for runs cannot be made or written.
-    #[error("cannot use the runs dir {0}: {1}")]
-    RunsDir(String, io::Error),
+    /// A folder cannot be made or written, or is another server's.
+    #[error("cannot use the folder {0}: {1}")]
+    Folder(String, io::Error),
     /// The port is taken, or the address is not one of this machine.
     #[error("cannot listen on {0}: {1}")]
     Listen(String, io::Error),
@@ -30,44 +43,91 @@ pub enum StartError {
     Served(#[from] io::Error),
 }
 
-/// Builds the application: everything but the socket.
+/// Builds the application: everything but the socket. What an earlier server left unfinished
+/// is settled here, which blocks.
 pub fn build(settings: Settings) -> Result<Arc<App>, StartError> {
     let settings = Arc::new(settings);
-    let unusable = |e| StartError::RunsDir(settings.runs_dir.display().to_string(), e);
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&settings.runs_dir)
-        .map_err(unusable)?;
-    let vault = VaultPassword::prepare(&settings.vault, &settings.runs_dir).map_err(unusable)?;
+    let mut held = Vec::new();
+    for folder in [&settings.data_dir, &settings.runs_dir] {
+        held.push(data_dir::hold(folder).map_err(|e| unusable(folder, e))?);
+    }
+    let vault = VaultPassword::prepare(&settings.vault, &settings.runs_dir)
+        .map_err(|e| unusable(&settings.runs_dir, e))?;
     let engine = Box::new(ProcessEngine::new(settings.runner.clone()));
-    let runs = Runs::new(settings.clone(), engine, vault);
+    let metrics = Arc::new(Metrics::new(engine.name()));
+    let runs = Runs::open(settings.clone(), engine, vault, metrics.clone())
+        .map_err(|e| unusable(&settings.data_dir, e))?;
     let status = LiveStatus::new(settings.status.clone(), settings.inventory.clone());
-    Ok(Arc::new(App { settings, runs, status }))
+    Ok(Arc::new(App { settings, runs, status, metrics, held }))
+}
+
+fn unusable(folder: &Path, error: io::Error) -> StartError {
+    StartError::Folder(folder.display().to_string(), error)
 }
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(settings: Settings) -> Result<(), StartError> {
+    let mut signals = Signals::listen()?;
+    let limits = settings.limits.clone();
     let address = (settings.host.clone(), settings.port);
     let built = build(settings)?;
     let listener = TcpListener::bind(&address)
         .await
         .map_err(|e| StartError::Listen(format!("{}:{}", address.0, address.1), e))?;
     tracing::info!(address = %listener.local_addr()?, "ready");
-    let status = built.status.clone();
-    let end = async move {
-        asked_to_end().await;
-        status.close_all().await;
-    };
-    axum::serve(listener, app(built)).with_graceful_shutdown(end).await?;
+    let (close, closing) = watch::channel(false);
+    let serving =
+        tokio::spawn(connections::serve(listener, app(built.clone()), limits.clone(), closing));
+    signals.next().await;
+    end_runs(&built.runs, limits.shutdown_wait, &mut signals).await;
+    built.status.close_all().await;
+    close.send_replace(true);
+    let _ = serving.await;
+    built.runs.written(LAST_WRITE).await;
+    tracing::info!("ended");
     Ok(())
 }
 
-async fn asked_to_end() {
-    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
-    let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be handled");
+/// Lets the runs at work end by themselves for a while, and then ends them. New ones are
+/// refused meanwhile, and the ones at work can still be watched. Each further signal hurries.
+async fn end_runs(runs: &Runs, wait: Duration, signals: &mut Signals) {
+    runs.close();
+    let hurried = tokio::select! {
+        () = runs.all_ended() => return,
+        () = tokio::time::sleep(wait) => false,
+        () = signals.next() => true,
+    };
+    tracing::warn!("the runs at work are being ended");
+    runs.end_all(if hurried { Stop::AtOnce } else { Stop::Gently });
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: ending"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: ending"),
+        () = runs.all_ended() => return,
+        () = signals.next() => {}
+        () = tokio::time::sleep(STUBBORN) => {}
+    }
+    runs.end_all(Stop::AtOnce);
+    if tokio::time::timeout(STUBBORN, runs.all_ended()).await.is_err() {
+        tracing::error!("processes of runs are left that cannot be ended");
+    }
+}
+
+/// The signals that ask a server to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM: ending"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT: ending"),
+        }
     }
 }

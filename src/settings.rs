@@ -11,6 +11,10 @@ use std::time::Duration;
 use regex::Regex;
 use thiserror::Error;
 
+mod limits;
+
+pub use limits::Limits;
+
 /// The origins that a browser may call from when `CORS_ORIGIN_REGEX` is not set: this machine,
 /// under each of its three names, on any port.
 const LOCAL_ORIGINS: &str = r"^https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?$";
@@ -87,12 +91,16 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// `RANGE42_RUNNER`: the `ansible-runner` executable.
     pub runner: PathBuf,
+    /// `RANGE42_DATA_DIR`: the folder that holds the history of runs and their logs.
+    pub data_dir: PathBuf,
     /// `RANGE42_RUNS_DIR`: the folder that holds one private data dir per run at work.
     pub runs_dir: PathBuf,
     /// `ANSIBLE_ROLES_PATH` as the operator set it; our own roles come after it.
     pub roles_path: Option<String>,
     /// The `RANGE42_WS_` settings.
     pub status: StatusSettings,
+    /// How much is taken on, for how long, and how much of it is kept.
+    pub limits: Limits,
 }
 
 impl Settings {
@@ -107,6 +115,7 @@ impl Settings {
         let project_root = directory("PROJECT_ROOT_DIR", get("PROJECT_ROOT_DIR").unwrap_or("."))?;
         let below_root =
             |name: &str, default: &str| absolute(&project_root.join(get(name).unwrap_or(default)));
+        let data_dir = below_root("RANGE42_DATA_DIR", "data");
         Ok(Self {
             local_playbooks: below_root("API_BACKEND_WWWAPP_PLAYBOOKS_DIR", ""),
             public_playbooks: get("API_BACKEND_PUBLIC_PLAYBOOKS_DIR")
@@ -124,7 +133,10 @@ impl Settings {
             log: log_directives(get("RANGE42_LOG").unwrap_or("info"))?,
             log_format: log_format(get("RANGE42_LOG_FORMAT").unwrap_or("text"))?,
             runner: runner(get("RANGE42_RUNNER"), get("PATH"), &project_root)?,
-            runs_dir: below_root("RANGE42_RUNS_DIR", "data/runs"),
+            runs_dir: get("RANGE42_RUNS_DIR")
+                .map_or_else(|| data_dir.join("runs"), |dir| absolute(&project_root.join(dir))),
+            data_dir,
+            limits: Limits::from_map(env)?,
             roles_path: get("ANSIBLE_ROLES_PATH").map(str::to_owned),
             status: status_settings(&get)?,
             project_root,
@@ -299,6 +311,8 @@ mod tests {
             ("RANGE42_WS_POLL_LIMIT_SECONDS", "31"),
             ("RANGE42_WS_PING_SECONDS", "-20"),
             ("RANGE42_WS_SEND_LIMIT_SECONDS", "inf"),
+            ("RANGE42_MAX_RUNS", "0"),
+            ("RANGE42_RUN_TIME_LIMIT", "1h"),
         ] {
             let text = from(&[(name, value)]).err().expect(name);
             assert!(text.starts_with(name) && !text.contains('\n'), "{text:?}");

@@ -108,14 +108,15 @@ fn python_trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
 }
 
+fn is_break(c: char) -> bool {
+    matches!(
+        c,
+        '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}'
+    )
+}
+
 /// Splits as Python's `str.splitlines` does: at CRLF, and at each of ten single characters.
 fn split_lines(text: &str) -> Vec<String> {
-    let is_break = |c: char| {
-        matches!(
-            c,
-            '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}'
-        )
-    };
     let mut lines = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find(is_break) {
@@ -140,18 +141,55 @@ fn split_lines(text: &str) -> Vec<String> {
 /// `msg` takes the place of the object. A failure that the playbook ignores is not the reason.
 /// Without a failed task it is the first error of ansible-playbook itself, and without that
 /// the exit code.
-pub fn failure_line(events: &[JobEvent], lines: &[String], rc: Option<i32>) -> String {
-    if let Some(line) = events.iter().find_map(failed_task) {
-        return line;
+#[derive(Debug, Clone, Default)]
+pub struct FailureLine {
+    task: Option<String>,
+    marked: Option<String>,
+    error: Option<String>,
+}
+
+impl FailureLine {
+    /// Looks at the next event of the run.
+    pub fn see(&mut self, event: &JobEvent) {
+        if self.task.is_some() {
+            return;
+        }
+        self.task = failed_task(event);
+        for line in split_lines(&strip_ansi(event.stdout.as_deref().unwrap_or_default())) {
+            let has = |marks: &[&str]| marks.iter().any(|mark| line.contains(mark));
+            if self.marked.is_none() && has(&["fatal:", "FAILED"]) {
+                self.marked = Some(line.trim().to_owned());
+            } else if self.error.is_none() && has(&["ERROR! ", "[ERROR]: "]) {
+                self.error = Some(line.trim().to_owned());
+            }
+        }
     }
-    let marked = |marks: &'static [&'static str]| {
-        lines.iter().map(|l| l.trim()).find(move |l| marks.iter().any(|m| l.contains(m)))
-    };
-    match (marked(&["fatal:", "FAILED"]), marked(&["ERROR! ", "[ERROR]: "]), rc) {
-        (Some(line), _, _) | (None, Some(line), _) => line.to_owned(),
-        (None, None, Some(rc)) => format!("the playbook failed with exit code {rc}"),
-        (None, None, None) => "the playbook ended without an exit code".to_owned(),
+
+    /// The line, for a run that ended with `rc`.
+    pub fn line(self, rc: Option<i32>) -> String {
+        self.task.or(self.marked).or(self.error).unwrap_or_else(|| match rc {
+            Some(rc) => format!("the playbook failed with exit code {rc}"),
+            None => "the playbook ended without an exit code".to_owned(),
+        })
     }
+}
+
+/// The lines of one event's text as they are kept: colours included, one string a line.
+///
+/// The text of a run is that of its events joined by line feeds. A carriage return at the end
+/// of an event makes one line break with the line feed that follows.
+pub fn raw_lines(stdout: &str) -> Vec<String> {
+    let text = stdout.strip_suffix('\r').unwrap_or(stdout);
+    let mut lines = split_lines(text);
+    if text.is_empty() || text.ends_with(is_break) {
+        lines.push(String::new());
+    }
+    lines
+}
+
+/// What a client reads of kept lines: trimmed as a whole, without colours.
+pub fn clean_lines(raw: &[String]) -> Vec<String> {
+    split_lines(&strip_ansi(python_trim(&raw.join("\n"))))
 }
 
 fn failed_task(event: &JobEvent) -> Option<String> {
@@ -171,5 +209,35 @@ fn failed_task(event: &JobEvent) -> Option<String> {
             Some(format!("{head} => {sentence}"))
         }
         _ => Some(line.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(stdout: &str) -> JobEvent {
+        JobEvent { stdout: Some(stdout.to_owned()), ..JobEvent::default() }
+    }
+
+    /// Kept line by line as the events come, the log reads as if all had been joined first.
+    #[test]
+    fn kept_lines_read_like_the_whole_text() {
+        let texts = [
+            "\r\nPLAY [all] \u{1b}[0m",
+            "a\r",
+            "b\r\nc\n",
+            "\n",
+            "\r",
+            " d  ",
+            "\u{1b}[32mok\u{1b}[0m: e\x0bf\u{85}",
+            "x\n\n y \n \u{1b}[0m",
+            " \r\n\r",
+        ];
+        for count in 0..=texts.len() {
+            let events: Vec<JobEvent> = texts[..count].iter().map(|t| printed(t)).collect();
+            let kept: Vec<String> = texts[..count].iter().flat_map(|t| raw_lines(t)).collect();
+            assert_eq!(clean_lines(&kept), log_lines(&events), "{count} events");
+        }
     }
 }

@@ -2,17 +2,22 @@
 
 use std::io;
 
+use futures_util::future::{BoxFuture, FutureExt};
 use thiserror::Error;
+use tokio::sync::watch;
 
 use super::engine::{Engine, Job, RUNNER_LOG};
 use super::events::JobEvent;
 use super::job_events::{JobEvents, ReadEvent, UnreadableEvent};
+use super::processes::{self, Process, Stop};
 
 /// How a playbook run ended that ran at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
     /// The exit code of ansible-playbook as ansible-runner reports it. Zero is success.
     pub rc: Option<i32>,
+    /// False where the runner itself was killed, so that nobody reported anything.
+    pub reported: bool,
 }
 
 /// A run that has no result to show. None of these is ever reported as success.
@@ -43,44 +48,103 @@ pub enum ExecutionError {
     Io(#[from] io::Error),
 }
 
-/// Runs `job` on `engine` and hands every job event, in order, to `on_event` as it comes.
+impl ExecutionError {
+    /// Whether what the playbook did, if anything, cannot be told.
+    pub fn leaves_doubt(&self) -> bool {
+        match self {
+            Self::CannotStart(_) | Self::NoHosts | Self::NoResult { .. } => false,
+            Self::NoRecap | Self::Unreadable(_) | Self::Io(_) => true,
+        }
+    }
+}
+
+/// Who takes the job events of a run, in order, as they come.
+pub trait Watcher: Send {
+    /// Takes the next events. The run is not read further until this is done, so that a slow
+    /// disk holds events back on disk rather than in memory.
+    fn see(&mut self, events: Vec<ReadEvent>) -> BoxFuture<'_, ()>;
+}
+
+/// Runs `job` on `engine` to its end, or ends it when `stop` says so.
+///
+/// On return no process of the run is left that the run did not mean to leave: after a run
+/// that was stopped, or that ended without a report, all of them are ended.
 pub async fn execute(
     engine: &dyn Engine,
     job: &Job,
-    on_event: &mut (dyn FnMut(ReadEvent) + Send),
+    watcher: &mut dyn Watcher,
+    stop: &watch::Receiver<Stop>,
 ) -> Result<End, ExecutionError> {
     let mut job_events = JobEvents::watch(&job.artifacts().join("job_events"))?;
     let mut launched = engine.launch(job).await.map_err(ExecutionError::CannotStart)?;
+    let root = processes::identify(launched.pid);
     tracing::debug!(pid = launched.pid, engine = engine.name(), "the runner has started");
     let mut recap = Recap::default();
-    let mut see = |reads: Vec<ReadEvent>| {
-        for read in reads {
-            recap.see(&read.event);
-            on_event(read);
-        }
-    };
     // A damaged event spoils the result, not the run: its process is waited for all the same.
     let mut damaged = None;
-    let exit = loop {
+    let mut exit = None;
+    let mut ending = end_when_asked(job, root, stop).boxed();
+    let mut ended_by_us = false;
+    while exit.is_none() || (*stop.borrow() != Stop::No && !ended_by_us) {
         tokio::select! {
-            ended = &mut launched.ended => break ended?,
-            events = job_events.changed() => match events {
-                Ok(reads) => see(reads),
+            ended = &mut launched.ended, if exit.is_none() => exit = Some(ended),
+            () = &mut ending, if !ended_by_us => ended_by_us = true,
+            events = job_events.changed(), if damaged.is_none() => match events {
+                Ok(reads) => recap.pass(reads, watcher).await,
                 Err(unreadable) => damaged = Some(unreadable),
-            }
+            },
         }
-    };
-    if let Some(unreadable) = damaged {
-        return Err(unreadable.into());
     }
-    see(job_events.rest()?);
-    let reported = reported_rc(job);
+    drop(ending);
+    let exit = exit.unwrap_or_else(|| Err(io::Error::other("its end was not seen")));
+    let rest = match damaged {
+        None => job_events.rest(),
+        Some(unreadable) => Err(unreadable),
+    };
+    let end = match (exit, rest) {
+        (Ok(exit), Ok(rest)) => {
+            recap.pass(rest, watcher).await;
+            judge(job, exit, &recap, ended_by_us)
+        }
+        (Err(failed), _) => Err(failed.into()),
+        (_, Err(unreadable)) => Err(unreadable.into()),
+    };
+    if !ended_by_us && !matches!(end, Ok(End { reported: true, .. })) {
+        end_all(job, root, &watch::channel(Stop::AtOnce).1).await;
+    }
+    end
+}
+
+fn judge(
+    job: &Job,
+    exit: Option<i32>,
+    recap: &Recap,
+    ended_by_us: bool,
+) -> Result<End, ExecutionError> {
+    let reported = reported_rc(&job.artifacts());
+    if ended_by_us {
+        return Ok(End { rc: reported.flatten(), reported: reported.is_some() });
+    }
     match reported.unwrap_or(exit) {
         // The runner's own failures (bad arguments, a broken venv) leave no artifacts.
         _ if reported.is_none() && !recap.any_event => Err(no_result(job, exit)),
         Some(0) if !recap.printed => Err(ExecutionError::NoRecap),
         Some(0) if recap.unmatched && !recap.any_host => Err(ExecutionError::NoHosts),
-        rc => Ok(End { rc }),
+        rc => Ok(End { rc, reported: reported.is_some() || exit.is_some() }),
+    }
+}
+
+async fn end_when_asked(job: &Job, root: Option<Process>, stop: &watch::Receiver<Stop>) {
+    processes::asked_to_stop(stop).await;
+    end_all(job, root, stop).await;
+}
+
+/// Looking through `/proc` blocks, so it is done where blocking is allowed.
+async fn end_all(job: &Job, root: Option<Process>, stop: &watch::Receiver<Stop>) {
+    let (run_id, stop) = (job.run_id.clone(), stop.clone());
+    let ended = tokio::task::spawn_blocking(move || processes::end(&run_id, root, &stop));
+    if let Err(error) = ended.await {
+        tracing::error!(%error, "the processes of a run could not be ended");
     }
 }
 
@@ -94,6 +158,13 @@ struct Recap {
 }
 
 impl Recap {
+    async fn pass(&mut self, events: Vec<ReadEvent>, watcher: &mut dyn Watcher) {
+        events.iter().for_each(|read| self.see(&read.event));
+        if !events.is_empty() {
+            watcher.see(events).await;
+        }
+    }
+
     fn see(&mut self, event: &JobEvent) {
         self.any_event = true;
         match event.event.as_str() {
@@ -105,10 +176,10 @@ impl Recap {
     }
 }
 
-/// The `rc` that ansible-runner writes when it is done, if it did. It writes `None` where a
-/// signal ended ansible-playbook.
-fn reported_rc(job: &Job) -> Option<Option<i32>> {
-    let text = std::fs::read_to_string(job.artifacts().join("rc")).ok()?;
+/// The `rc` that ansible-runner writes below `artifacts` when it is done, if it did. It writes
+/// `None` where a signal ended ansible-playbook.
+pub fn reported_rc(artifacts: &std::path::Path) -> Option<Option<i32>> {
+    let text = std::fs::read_to_string(artifacts.join("rc")).ok()?;
     Some(text.trim().parse().ok())
 }
 

@@ -78,6 +78,20 @@ impl JobEvents {
         Ok(self.waiting.into_values().collect())
     }
 
+    /// The events after the one numbered `counter` that a run of an earlier server left.
+    pub fn left_in(folder: &Path, counter: u64) -> io::Result<Vec<ReadEvent>> {
+        let mut left = BTreeMap::new();
+        for entry in std::fs::read_dir(folder)?.flatten() {
+            let number = entry.file_name().to_str().and_then(counter_of);
+            let Some(number) = number.filter(|number| *number > counter) else { continue };
+            let text = std::fs::read_to_string(entry.path())?;
+            if let Ok(event) = serde_json::from_str(&text) {
+                left.insert(number, ReadEvent { event, text });
+            }
+        }
+        Ok(left.into_values().collect())
+    }
+
     fn in_order(&mut self) -> Vec<ReadEvent> {
         let mut ready = Vec::new();
         while let Some(event) = self.waiting.remove(&self.next) {

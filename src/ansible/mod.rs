@@ -11,5 +11,6 @@ pub mod events;
 pub mod execution;
 pub mod extra_vars;
 pub mod job_events;
+pub mod processes;
 pub mod vault;
 pub mod workdir;

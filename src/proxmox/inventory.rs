@@ -127,6 +127,34 @@ pub fn api_hosts(inventory_dir: &Path) -> Result<Vec<String>, InventoryError> {
     Ok(hosts)
 }
 
+/// The plain texts of all variables of the inventory whose name is `wanted`. Files that cannot
+/// be read, a vaulted one among them, have none.
+pub fn texts(inventory_dir: &Path, wanted: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let folders = ["group_vars", "host_vars"].map(|folder| inventory_dir.join(folder));
+    let mut files = vec![inventory_dir.join("hosts.yml")];
+    files.extend(folders.iter().flat_map(|folder| yaml_files(folder)));
+    let mut found = Vec::new();
+    for document in files.iter().filter_map(|file| read(file).ok()) {
+        collect_texts(&document, wanted, &mut found);
+    }
+    found
+}
+
+fn collect_texts(value: &Value, wanted: &dyn Fn(&str) -> bool, found: &mut Vec<String>) {
+    match value {
+        Value::Mapping(members) => {
+            for (name, value) in members {
+                match value.as_str().filter(|_| name.as_str().is_some_and(wanted)) {
+                    Some(text) if !text.contains("{{") => found.push(text.to_owned()),
+                    _ => collect_texts(value, wanted, found),
+                }
+            }
+        }
+        Value::Sequence(items) => items.iter().for_each(|i| collect_texts(i, wanted, found)),
+        _ => {}
+    }
+}
+
 fn collect(value: &Value, hosts: &mut Vec<String>) {
     match value {
         Value::Mapping(members) => {

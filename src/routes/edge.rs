@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
@@ -15,8 +15,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::cors;
+use super::handler::RUN_ID;
+use super::{caller, cors, health};
 use crate::App;
+use crate::metrics::RequestLabels;
 
 /// The header that names a request in the answer and in every log line.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,7 +32,8 @@ pub fn surround(router: Router, app: &Arc<App>) -> Router {
     // Routing happens inside of the inner router, so what changes the path stands outside, and
     // so does CORS: the router adds `Allow` to every answer to a method that it does not know.
     let cross_origin = middleware::from_fn_with_state(cors_rule, cors::layer).layer(routes);
-    let outer = middleware::from_fn(identify_and_log).layer(cross_origin);
+    let outer = middleware::from_fn_with_state(app.clone(), identify_and_log);
+    let outer = outer.layer(cross_origin);
     Router::new().fallback_service(middleware::map_request(plain_path).layer(outer))
 }
 
@@ -81,27 +84,48 @@ async fn log_matched_path(request: Request, next: Next) -> Response {
     response
 }
 
-async fn identify_and_log(mut request: Request, next: Next) -> Response {
+async fn identify_and_log(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = Uuid::now_v7().to_string();
     let span = tracing::info_span!("request", request_id = %id);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let consumer = caller::consumer(request.headers());
     let header = HeaderValue::from_str(&id).expect("a UUID is a valid header");
     request.headers_mut().insert(REQUEST_ID, header.clone());
     let started = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let route = response.extensions().get::<MatchedRoute>().map(|r| r.0.clone());
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    let labels = RequestLabels {
+        method: known_method(&method),
+        route: route.clone().unwrap_or_else(|| "none".to_owned()),
+        status,
+    };
+    app.metrics.answered(&labels, took);
+    let run_id = response.headers().get(RUN_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let duration_ms = took.as_millis() as u64;
     span.in_scope(|| {
-        tracing::info!(
-            %method,
-            // A path that no route matched is the client's text: shown escaped and shortened.
-            route = route.unwrap_or_else(|| format!("{:?}", path.chars().take(120).collect::<String>())),
-            status = response.status().as_u16(),
-            duration_ms = started.elapsed().as_millis() as u64,
-            "answered"
-        );
+        if health::PATHS.contains(&path.as_str()) {
+            tracing::debug!(%method, route = path, status, duration_ms, "answered");
+            return;
+        }
+        // A path that no route matched is the client's text: shown escaped and shortened.
+        let route =
+            route.unwrap_or_else(|| format!("{:?}", path.chars().take(120).collect::<String>()));
+        tracing::info!(%method, route, status, duration_ms, consumer, run_id, "answered");
     });
     response.headers_mut().insert(REQUEST_ID, header);
     response
+}
+
+/// Anything can be sent as a method, and must not become a label.
+fn known_method(method: &Method) -> &'static str {
+    let known = [Method::GET, Method::POST, Method::DELETE, Method::HEAD, Method::OPTIONS];
+    let names = ["GET", "POST", "DELETE", "HEAD", "OPTIONS"];
+    known.iter().zip(names).find(|(known, _)| *known == method).map_or("other", |(_, name)| name)
 }
 
 fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {

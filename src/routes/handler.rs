@@ -5,20 +5,18 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::body::{self, FieldError, Rule};
 use super::operation::{Answer, Operation};
-use super::{openapi, planning};
+use super::prefer::{self, Preference};
+use super::{caller, claims, openapi, planning, runs, secrets};
 use crate::App;
 use crate::ansible::catalog::CatalogError;
 use crate::error::Error;
-use crate::runs::{Ended, Outcome};
-
-/// The largest body that is read, in bytes.
-const MAX_BODY: usize = 1024 * 1024;
+use crate::runs::{Asked, Ended, Outcome, Run, State, View};
 
 /// How many lines of the log go with a failure that asked for JSON.
 const FAILURE_LINES: usize = 10;
@@ -52,7 +50,7 @@ impl Endpoint {
         let body = match &self.rule {
             None => Map::new(),
             Some(rule) => {
-                let bytes = to_bytes(body, MAX_BODY).await.map_err(too_large)?;
+                let bytes = self.read(body).await?;
                 body::check(rule, content_type.as_deref(), &bytes).map_err(Error::Invalid)?
             }
         };
@@ -64,31 +62,89 @@ impl Endpoint {
             .map(|(_, value)| value.to_owned());
         let (plan, steering) =
             planning::plan(&self.app.settings, self.operation, &body, name.as_deref())?;
-        let accepted = self.app.runs.start(plan);
-        let id = accepted.id.to_string();
+        let preference = Preference::of(&parts.headers);
+        let asked = Asked {
+            plan,
+            guests: claims::guests(&body),
+            claims: claims::claims(self.operation, &body, name.as_deref()),
+            same: claims::same(self.operation, &body, name.as_deref()),
+            secrets: self.secrets(&body),
+            consumer: caller::consumer(&parts.headers),
+        };
+        let run = self.app.runs.start(asked)?;
         let as_json = steering.as_json.unwrap_or(true);
-        let mut response = self.respond(accepted.outcome().await, as_json);
-        let id = HeaderValue::from_str(&id).expect("a UUID is a valid header");
-        response.headers_mut().insert(RUN_ID, id);
+        let view = ended_in_time(&run, &preference).await;
+        let in_time = view.is_some();
+        let mut response = match view {
+            Some(view) => self.respond(&view, as_json).await,
+            None => runs::accepted(&run),
+        };
+        let headers = response.headers_mut();
+        headers.insert(RUN_ID, runs::id_header(run.id));
+        if let Some(applied) = preference.applied(in_time) {
+            headers.insert(prefer::APPLIED, applied);
+        }
         Ok(response)
     }
 
-    fn respond(&self, outcome: Outcome, as_json: bool) -> Response {
-        let ended = match outcome {
-            Outcome::Ended(ended) => ended,
-            Outcome::NotFound(detail) => return Error::NotFound(detail).into_response(),
-            Outcome::Refused(detail) => return Error::BadRequest(detail).into_response(),
-            Outcome::Failed(detail) => return Error::Internal(detail).into_response(),
-        };
-        let status = match ended.rc {
-            Some(0) => StatusCode::OK,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        (status, Json(self.body(ended, as_json))).into_response()
+    async fn read(&self, body: axum::body::Body) -> Result<axum::body::Bytes, Error> {
+        let limits = &self.app.settings.limits;
+        let bytes = tokio::time::timeout(limits.body_time, to_bytes(body, limits.body)).await;
+        let seconds = limits.body_time.as_secs();
+        bytes.map_err(|_| Error::TooSlow { seconds })?.map_err(|e| too_large(e, limits.body))
     }
 
-    fn body(&self, ended: Ended, as_json: bool) -> Value {
-        let Ended { rc, result, log, error } = ended;
+    fn secrets(&self, body: &Map<String, Value>) -> Vec<String> {
+        let request = self.operation.request.as_ref();
+        request
+            .map(|request| secrets::of(&openapi::DOCUMENT, &(request.name)(), body))
+            .unwrap_or_default()
+    }
+
+    async fn respond(&self, view: &View, as_json: bool) -> Response {
+        let ended = match view.outcome.as_deref() {
+            Some(Outcome::Ended(ended)) => ended,
+            Some(Outcome::NotFound(detail)) => {
+                return Error::NotFound(detail.clone()).into_response();
+            }
+            Some(Outcome::Refused(detail)) => {
+                return Error::BadRequest(detail.clone()).into_response();
+            }
+            Some(Outcome::Failed(detail) | Outcome::Unclear(detail)) => {
+                return Error::Internal(detail.clone()).into_response();
+            }
+            None => return Error::Internal("the run has not ended".to_owned()).into_response(),
+        };
+        let status = match view.record.state {
+            State::Succeeded => StatusCode::OK,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        // The result of a run that succeeded needs no log.
+        let needs_log = !(status == StatusCode::OK && self.answers_result(as_json));
+        let log = if needs_log { self.log(view, ended.log_from).await } else { Vec::new() };
+        (status, Json(self.body(ended, log, as_json))).into_response()
+    }
+
+    fn answers_result(&self, as_json: bool) -> bool {
+        match self.operation.answer {
+            Answer::Null => true,
+            Answer::Result { .. } => as_json,
+            Answer::Log => false,
+        }
+    }
+
+    async fn log(&self, view: &View, from: u64) -> Vec<String> {
+        let (app, record) = (self.app.clone(), view.record.clone());
+        let log = tokio::task::spawn_blocking(move || app.runs.log(&record, from)).await;
+        match log {
+            Ok(Ok(lines)) => lines,
+            Ok(Err(error)) => vec![error.to_string()],
+            Err(error) => vec![error.to_string()],
+        }
+    }
+
+    fn body(&self, ended: &Ended, log: Vec<String>, as_json: bool) -> Value {
+        let Ended { rc, result, error, .. } = ended;
         match (self.operation.answer, error) {
             (Answer::Null, _) => Value::Null,
             (Answer::Result { .. }, None) if as_json => json!({ "rc": rc, "result": result }),
@@ -119,10 +175,18 @@ impl Endpoint {
     }
 }
 
-fn too_large(error: axum::Error) -> Error {
+/// Waits for the end of the run as long as the client does.
+async fn ended_in_time(run: &Run, preference: &Preference) -> Option<View> {
+    match preference.patience() {
+        None => Some(run.ended().await),
+        Some(patience) => tokio::time::timeout(patience, run.ended()).await.ok(),
+    }
+}
+
+fn too_large(error: axum::Error, limit: usize) -> Error {
     let cause = std::error::Error::source(&error);
     if cause.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
-        Error::TooLarge { limit: MAX_BODY }
+        Error::TooLarge { limit }
     } else {
         Error::BadRequest("the request body could not be read to its end".to_owned())
     }

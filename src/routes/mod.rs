@@ -3,16 +3,22 @@
 pub mod answers;
 pub mod body;
 pub mod bundles;
+pub mod caller;
+pub mod claims;
 pub mod cors;
 pub mod docs;
 pub mod edge;
 pub mod firewall;
 pub mod handler;
+pub mod health;
 pub mod network;
 pub mod openapi;
 pub mod operation;
 pub mod planning;
+pub mod prefer;
 pub mod results;
+pub mod runs;
+pub mod secrets;
 pub mod snapshots;
 pub mod storage;
 pub mod table;
@@ -48,6 +54,8 @@ pub fn router(app: &Arc<App>) -> Router {
     router
         .merge(docs::routes())
         .merge(ws_status::routes(app))
+        .merge(runs::routes(app))
+        .merge(health::routes(app))
         .method_not_allowed_fallback(answers::method_not_allowed)
         .fallback(answers::not_found)
 }
@@ -65,6 +73,8 @@ pub(crate) fn is_route(path: &str) -> bool {
         }
     };
     OPERATIONS.iter().map(|operation| operation.path).any(fits)
+        || runs::paths().keys().any(|path| fits(path))
+        || health::PATHS.contains(&path)
         || ["/docs/redoc", "/docs/openapi.json", ws_status::PATH].contains(&path)
 }
 

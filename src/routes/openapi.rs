@@ -7,6 +7,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::body::Rule;
 use super::operation::{Answer, LookUp, Method, Operation, RequestType, Work};
+use super::runs;
 use super::table::OPERATIONS;
 
 /// The document: OpenAPI 3.1, with every operation and every schema.
@@ -34,6 +35,7 @@ fn document() -> Value {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[method] = operation_object(operation);
     }
+    paths.extend(runs::paths());
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -57,6 +59,7 @@ fn tags() -> Vec<Value> {
             names.push(operation.tag);
         }
     }
+    names.push(runs::TAG);
     names.into_iter().map(|name| json!({ "name": name })).collect()
 }
 
@@ -66,9 +69,8 @@ fn operation_object(operation: &Operation) -> Value {
         "tags": [operation.tag],
         "summary": operation.summary,
     });
-    if let Some(parameter) = path_parameter(operation.path) {
-        object["parameters"] = json!([parameter]);
-    }
+    let parameters = path_parameter(operation.path).into_iter().chain([preference()]);
+    object["parameters"] = parameters.collect();
     if let Some(request) = &operation.request {
         object["requestBody"] = json!({
             "required": true,
@@ -94,6 +96,16 @@ fn path_parameter(path: &str) -> Option<Value> {
     }))
 }
 
+fn preference() -> Value {
+    json!({
+        "name": "Prefer",
+        "in": "header",
+        "description": "`respond-async` answers 202 at once, with the run in Location; `wait=N` waits N seconds for the end before it does (RFC 7240).",
+        "schema": { "type": "string" },
+        "example": "respond-async",
+    })
+}
+
 fn responses(operation: &Operation) -> Value {
     let success = match operation.answer {
         Answer::Null => json!({ "type": "null" }),
@@ -108,10 +120,13 @@ fn responses(operation: &Operation) -> Value {
     };
     let mut responses = json!({
         "200": response("The playbook ran and ended well.", success),
+        "202": response("The client did not want to wait any longer; the run goes on.", reference("RunWithResult")),
         "400": response("It cannot be done as the server is set up; nothing was started.", reference("Detail")),
+        "408": response("The body did not arrive in time; nothing was started.", reference("Detail")),
         "413": response("The body is larger than any request needs to be.", reference("Detail")),
         "422": response("The body does not fit the schema; nothing was started.", reference("Invalid")),
-        "500": response("The run failed, or the server did.", failure),
+        "500": response("The run failed or was ended before it was done, or the server failed.", failure),
+        "503": response("As many runs wait as may, or the server is shutting down; nothing was started.", reference("Detail")),
     });
     if looks_up(operation) {
         responses["404"] =
@@ -119,7 +134,7 @@ fn responses(operation: &Operation) -> Value {
     }
     if operation.request.is_none() {
         let members = responses.as_object_mut().expect("an object");
-        members.retain(|status, _| status != "422" && status != "413");
+        members.retain(|status, _| !["408", "413", "422"].contains(&status.as_str()));
     }
     responses
 }
@@ -161,6 +176,7 @@ fn schemas() -> Map<String, Value> {
         }
     }
     let mut schemas = shared_schemas();
+    schemas.extend(runs::schemas());
     for (name, list) in answers {
         let item = reference(&name);
         let entry = if list { json!({ "type": "array", "items": item }) } else { item };

@@ -1,25 +1,52 @@
 //! The life of a run: from a plan to an outcome, whatever becomes of the client.
+//!
+//! A run is accepted, waits for its turn in the [`queue`], and is then at work in a task of
+//! its own ([`life`], [`work`]). What it prints is kept by a [`recorder`] in its [`journal`],
+//! what is known of it in the [`history`]; [`recovery`] settles what a killed server left.
 
+pub mod history;
+pub mod journal;
+mod life;
 pub mod look_up;
 pub mod plan;
+pub mod queue;
+pub mod record;
+mod recorder;
+mod recovery;
+pub mod redaction;
+mod run;
+pub mod state;
 mod work;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::oneshot;
+use thiserror::Error;
+use tokio::sync::watch;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::ansible::engine::Engine;
+use crate::ansible::events;
+use crate::ansible::processes::Stop;
 use crate::ansible::vault::VaultPassword;
+use crate::metrics::Metrics;
 use crate::settings::Settings;
-pub use plan::{Plan, Step};
+use history::{Filter, History, Kept};
+use journal::{Journals, Part};
+pub use plan::{Asked, Plan, Step};
+use queue::Queue;
+use record::{HostCounts, Place, Progress, Record};
+pub use run::{Run, View};
+pub use state::{Ending, State};
 
 /// How a run ended.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// Its playbooks ran; `rc` of the last one says how that went.
+    /// Its playbooks ran, or were ended while they did.
     Ended(Ended),
     /// What it was to work on does not exist.
     NotFound(String),
@@ -27,35 +54,53 @@ pub enum Outcome {
     Refused(String),
     /// It failed without a result.
     Failed(String),
+    /// It cannot be told how it ended.
+    Unclear(String),
 }
 
 /// What a run reported.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Ended {
     /// The exit code of ansible-playbook; none where a signal ended it.
     pub rc: Option<i32>,
     /// The values reported under the plan's action.
     pub result: Vec<Value>,
-    /// The lines of the log.
-    pub log: Vec<String>,
+    /// The number of the line that the log of the last playbook begins with.
+    pub log_from: u64,
     /// Why it failed, if it did.
     pub error: Option<String>,
+    /// False where nobody reported how the playbook ended.
+    pub reported: bool,
 }
 
-/// A run that was accepted.
-pub struct Accepted {
-    /// Its id.
-    pub id: Uuid,
-    outcome: oneshot::Receiver<Outcome>,
+/// Why a run was not accepted.
+#[derive(Debug, Error)]
+pub enum NotAccepted {
+    /// As many runs wait as may.
+    #[error("{0} runs are waiting already, which is the limit; nothing was started")]
+    QueueFull(usize),
+    /// The server ends.
+    #[error("the server is shutting down; nothing was started")]
+    Ending,
 }
 
-impl Accepted {
-    /// Waits for the end. Dropping this changes nothing about the run.
-    pub async fn outcome(self) -> Outcome {
-        // The sender is gone only if the run's task panicked.
-        let crashed = "the run ended by a fault of the server";
-        self.outcome.await.unwrap_or_else(|_| Outcome::Failed(crashed.to_owned()))
-    }
+/// Why a run cannot be shown.
+#[derive(Debug, Error)]
+pub enum Unreadable {
+    /// The database is locked, damaged or gone.
+    #[error("the run history cannot be read: {0}")]
+    History(#[from] rusqlite::Error),
+    /// The log or the job events cannot be read.
+    #[error("the log of the run cannot be read: {0}")]
+    Journal(#[from] io::Error),
+}
+
+/// A run as it is found by its id.
+pub enum Found {
+    /// It has not ended.
+    Live(Arc<Run>),
+    /// It has.
+    Past(Box<Kept>),
 }
 
 /// The runs of a server.
@@ -69,41 +114,218 @@ pub(crate) struct Means {
     pub(crate) settings: Arc<Settings>,
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) vault: VaultPassword,
+    pub(crate) journals: Journals,
+    pub(crate) history: History,
+    pub(crate) metrics: Arc<Metrics>,
+    live: Mutex<Live>,
+    /// How many runs have not ended.
+    count: watch::Sender<usize>,
+}
+
+/// The runs that have not ended. One lock holds all of it, so that nobody sees a run that has
+/// ended and still holds its place.
+struct Live {
+    queue: Queue,
+    runs: HashMap<Uuid, Arc<Run>>,
+    /// Runs that another request of the same kind joins, by what makes them the same.
+    same: HashMap<String, Arc<Run>>,
+    closed: bool,
+}
+
+impl Means {
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets those begin whose turn it is, and tells the others their places.
+    fn take_turns(&self, live: &Live, turns: &[Uuid]) {
+        turns.iter().filter_map(|id| live.runs.get(id)).for_each(|run| run.turn.notify_one());
+        for (id, place) in live.queue.places() {
+            if let Some(run) = live.runs.get(&id) {
+                run.place(&place);
+            }
+        }
+        self.metrics.queue_length.set(i64::try_from(live.queue.waiting()).unwrap_or(i64::MAX));
+        self.count.send_replace(live.runs.len());
+    }
 }
 
 impl Runs {
-    /// No runs yet.
-    pub fn new(settings: Arc<Settings>, engine: Box<dyn Engine>, vault: VaultPassword) -> Self {
-        Self { inner: Arc::new(Means { settings, engine, vault }) }
+    /// Opens the data dir, and settles what an earlier server left unfinished. Blocks.
+    pub fn open(
+        settings: Arc<Settings>,
+        engine: Box<dyn Engine>,
+        vault: VaultPassword,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        let journals = Journals::open(settings.data_dir.join("logs"))?;
+        let file = settings.data_dir.join("history.sqlite3");
+        let history = History::open(file, journals.clone(), &settings.limits)?;
+        recovery::recover(&settings, &history, &journals)?;
+        let live = Mutex::new(Live {
+            queue: Queue::new(settings.limits.runs, settings.limits.queue),
+            runs: HashMap::new(),
+            same: HashMap::new(),
+            closed: false,
+        });
+        let count = watch::Sender::new(0);
+        let inner = Means { settings, engine, vault, journals, history, metrics, live, count };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Starts a run. It belongs to a task of its own from here on.
-    pub fn start(&self, plan: Plan) -> Accepted {
+    /// Accepts a run. It belongs to a task of its own from here on. Where the same is at work
+    /// or waiting already, that one is answered instead.
+    pub fn start(&self, asked: Asked) -> Result<Arc<Run>, NotAccepted> {
+        let means = &self.inner;
+        let mut live = means.live();
+        if live.closed {
+            return Err(NotAccepted::Ending);
+        }
+        let same = asked.same.as_ref().and_then(|same| live.same.get(same));
+        if let Some(run) = same.filter(|run| run.view().record.ending.is_none()) {
+            tracing::info!(run_id = %run.id, "the same run is at work: joined");
+            return Ok(run.clone());
+        }
         let id = Uuid::now_v7();
-        let (sender, outcome) = oneshot::channel();
-        let means = self.inner.clone();
-        let span = tracing::info_span!("run", run_id = %id, operation = plan.operation);
-        let work = async move {
-            tracing::info!("run started");
-            let outcome = work::perform(&means, id, plan).await;
-            log_end(&outcome);
-            // A client that went away does not want it any more.
-            let _ = sender.send(outcome);
-        };
-        tokio::spawn(work.instrument(span));
-        Accepted { id, outcome }
+        let now = live.queue.enter(id, asked.claims.clone());
+        let turn = now.map_err(|_| NotAccepted::QueueFull(live.queue.waiting()))?;
+        let run = Arc::new(Run::new(accepted(id, &asked)));
+        live.runs.insert(id, run.clone());
+        if let Some(same) = &asked.same {
+            live.same.insert(same.clone(), run.clone());
+        }
+        let turns: &[Uuid] = if turn { &[id] } else { &[] };
+        means.take_turns(&live, turns);
+        means.history.keep(run.view().record, Value::Null);
+        drop(live);
+        let span = tracing::info_span!("run", run_id = %id, operation = asked.plan.operation);
+        tokio::spawn(life::live(means.clone(), run.clone(), asked).instrument(span));
+        Ok(run)
+    }
+
+    /// Finds a run. Blocks.
+    pub fn find(&self, id: Uuid) -> Result<Option<Found>, Unreadable> {
+        if let Some(run) = self.live_run(id) {
+            return Ok(Some(Found::Live(run)));
+        }
+        Ok(self.inner.history.get(id)?.map(|kept| Found::Past(Box::new(kept))))
+    }
+
+    /// A run that has not ended.
+    pub fn live_run(&self, id: Uuid) -> Option<Arc<Run>> {
+        self.inner.live().runs.get(&id).cloned()
+    }
+
+    /// The newest runs that fit, at most `count`, and whether there are more. Blocks.
+    pub fn list(&self, filter: &Filter, count: usize) -> Result<(Vec<Record>, bool), Unreadable> {
+        let live = self.inner.live().runs.values().map(|run| run.view().record).collect();
+        Ok(self.inner.history.list(filter, count, live)?)
+    }
+
+    /// Forgets a run that has ended. Answers whether it had.
+    pub fn forget(&self, id: Uuid) -> bool {
+        let live = self.inner.live();
+        let ended = !live.runs.contains_key(&id);
+        if ended {
+            self.inner.history.forget(id);
+        }
+        ended
+    }
+
+    /// The files of all runs.
+    pub fn journals(&self) -> &Journals {
+        &self.inner.journals
+    }
+
+    /// The log of a run from a line on, as clients read it. Blocks.
+    pub fn log(&self, record: &Record, from: u64) -> Result<Vec<String>, Unreadable> {
+        let journals = &self.inner.journals;
+        let mark = journals.find(record.id, Part::Log, from)?;
+        let page = journals.read(record.id, Part::Log, mark, record.log_lines, usize::MAX)?;
+        Ok(events::clean_lines(&page.lines))
+    }
+
+    /// Why the history cannot be written at present, if it cannot.
+    pub fn trouble(&self) -> Option<String> {
+        self.inner.history.trouble()
+    }
+
+    /// Whether new runs are refused because the server ends.
+    pub fn is_closed(&self) -> bool {
+        self.inner.live().closed
+    }
+
+    /// Brings the measures of the runs that have not ended up to date.
+    pub fn measure(&self) {
+        let states = self.inner.live().runs.values().map(|run| run.view().record.state).collect();
+        self.inner.metrics.count_runs(states);
+    }
+
+    /// The name of the engine that starts playbook runs.
+    pub fn engine(&self) -> &'static str {
+        self.inner.engine.name()
+    }
+
+    /// Takes no more runs, and lets go of those that wait: none of them was begun.
+    pub fn close(&self) {
+        let mut live = self.inner.live();
+        live.closed = true;
+        for run in live.runs.values() {
+            if run.view().record.state == State::Queued {
+                run.end(Ending::Shutdown, Stop::Gently);
+            }
+        }
+    }
+
+    /// Ends all runs because the server does.
+    pub fn end_all(&self, stop: Stop) {
+        for run in self.inner.live().runs.values() {
+            run.end(Ending::Shutdown, stop);
+        }
+    }
+
+    /// Waits until every run has ended.
+    pub async fn all_ended(&self) {
+        let mut count = self.inner.count.subscribe();
+        let _ = count.wait_for(|count| *count == 0).await;
+    }
+
+    /// Waits until the history is written, but not longer than `patience`.
+    pub async fn written(&self, patience: Duration) {
+        self.inner.history.written(patience).await;
     }
 }
 
-fn log_end(outcome: &Outcome) {
-    match outcome {
-        Outcome::Ended(Ended { rc: Some(0), .. }) => tracing::info!(rc = 0, "run succeeded"),
-        Outcome::Ended(Ended { rc, error, .. }) => {
-            tracing::warn!(rc = ?rc, error = error.as_deref().unwrap_or_default(), "run failed");
-        }
-        Outcome::NotFound(reason) | Outcome::Refused(reason) => {
-            tracing::warn!(error = %reason, "run not begun");
-        }
-        Outcome::Failed(reason) => tracing::error!(error = %reason, "run failed"),
+/// The record of a run that has just been accepted.
+fn accepted(id: Uuid, asked: &Asked) -> Record {
+    let playbooks = asked.plan.steps.iter().filter(|s| matches!(s, Step::Playbook { .. })).count();
+    Record {
+        id,
+        operation: asked.plan.operation.clone(),
+        node: asked.plan.node.clone(),
+        guests: asked.guests.clone(),
+        consumer: asked.consumer.clone(),
+        state: State::Queued,
+        explanation: "The run was accepted.".to_owned(),
+        queue: None::<Place>,
+        created: record::now(),
+        started: None,
+        ended: None,
+        rc: None,
+        error: None,
+        hosts: HostCounts::default(),
+        progress: Progress { playbooks, ..Progress::default() },
+        log_lines: 0,
+        job_events: 0,
+        log_gap: None,
+        ending: None,
+        action: asked.plan.action.map(str::to_owned),
+    }
+}
+
+impl Run {
+    /// Asks the run to end. Answers false where it has ended already.
+    pub fn cancel(&self) -> bool {
+        self.end(Ending::Asked, Stop::Gently)
     }
 }

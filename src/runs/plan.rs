@@ -2,9 +2,28 @@
 
 use serde_json::{Map, Value};
 
+use super::queue::Claim;
 use crate::ansible::catalog::Playbook;
 
-/// A run that was asked for, checked and complete.
+/// A request for a run.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// What it is to do.
+    pub plan: Plan,
+    /// The ids of the guests that it names.
+    pub guests: Vec<String>,
+    /// What no other run may change meanwhile.
+    pub claims: Vec<Claim>,
+    /// What makes another request the same as this one, where the same joins it rather than
+    /// being done again.
+    pub same: Option<String>,
+    /// Secrets that came with it.
+    pub secrets: Vec<String>,
+    /// Who asked, as the gateway says.
+    pub consumer: Option<String>,
+}
+
+/// What a run is to do, checked and complete.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The operation's id, for logs and history.

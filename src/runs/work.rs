@@ -2,15 +2,18 @@
 
 use std::ffi::OsStr;
 
+use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
+use tokio::sync::watch;
 
 use super::look_up::{self, Found};
-use super::{Ended, Means, Outcome, Plan, Step};
+use super::recorder::{Recorder, Report};
+use super::{Ended, Means, Outcome, Plan, Run, Step};
 use crate::ansible::catalog::Playbook;
 use crate::ansible::engine::Job;
-use crate::ansible::events::{self, JobEvent};
-use crate::ansible::execution;
+use crate::ansible::execution::{self, End, Watcher};
+use crate::ansible::job_events::ReadEvent;
+use crate::ansible::processes::{self, Stop};
 use crate::ansible::workdir::{Invocation, Workdir, WorkdirError};
 use crate::proxmox::client::Client;
 use crate::proxmox::inventory;
@@ -22,14 +25,19 @@ const MAX_EVENT_RES: &str = "1000000000";
 /// The default of Ansible's own setting, which ours comes after.
 const DEFAULT_ROLES_PATH: &str = "~/.ansible/roles:/usr/share/ansible/roles:/etc/ansible/roles";
 
-/// Performs all steps of `plan`.
-pub(super) async fn perform(means: &Means, id: Uuid, plan: Plan) -> Outcome {
+/// How long a playbook waits for the history to say that it is next.
+const HISTORY_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Performs all steps of `plan`, or as many as there are before the run is to be ended.
+pub(super) async fn perform(means: &Means, run: &Run, plan: Plan, recorder: Recorder) -> Outcome {
+    let (action, node) = (plan.action, plan.node);
+    let mut work = Work { means, run, stop: run.stop(), recorder: Some(recorder) };
     let mut found: Option<Found> = None;
-    let mut last = None;
+    let mut last = Ended { rc: Some(0), reported: true, ..Ended::default() };
     for step in plan.steps {
         match step {
             Step::LookUp { vm_id, playbook, name_wanted } => {
-                match look_up_guest(means, id, plan.node.as_deref(), &vm_id, playbook).await {
+                match work.look_up_guest(node.as_deref(), &vm_id, playbook).await {
                     Ok(guest) => found = Some(guest).filter(|_| name_wanted),
                     Err(outcome) => return outcome,
                 }
@@ -40,55 +48,157 @@ pub(super) async fn perform(means: &Means, id: Uuid, plan: Plan) -> Outcome {
                 }
                 let inventory = means.settings.inventory.clone();
                 let invocation = Invocation { playbook, inventory, limit, tags, extra_vars };
-                match run_playbook(means, id, &invocation).await {
-                    Ok((rc, events)) => {
-                        let ended = ended(rc, &events, plan.action);
-                        if rc != Some(0) {
-                            return Outcome::Ended(ended);
-                        }
-                        last = Some(ended);
-                    }
+                match work.run_playbook(&invocation, action).await {
+                    Ok((end, report)) => last = ended(end, report),
                     Err(outcome) => return outcome,
+                }
+                if last.rc != Some(0) {
+                    break;
                 }
             }
         }
     }
-    let nothing = Ended { rc: Some(0), result: Vec::new(), log: Vec::new(), error: None };
-    Outcome::Ended(last.unwrap_or(nothing))
+    Outcome::Ended(last)
 }
 
-fn ended(rc: Option<i32>, events: &[JobEvent], action: Option<&str>) -> Ended {
-    let log = events::log_lines(events);
-    let error = (rc != Some(0)).then(|| events::failure_line(events, &log, rc));
-    let result = action.map(|action| events::extract(events, action)).unwrap_or_default();
-    Ended { rc, result, log, error }
+fn ended(End { rc, reported }: End, report: Report) -> Ended {
+    let error = (rc != Some(0)).then(|| report.failure.line(rc));
+    Ended { rc, result: report.values, log_from: report.log_from, error, reported }
 }
 
-/// Asks the Proxmox API where the inventory holds credentials, else a playbook.
-async fn look_up_guest(
-    means: &Means,
-    id: Uuid,
-    node: Option<&str>,
-    vm_id: &str,
-    playbook: Playbook,
-) -> Result<Found, Outcome> {
-    let found = match direct_client(means, node) {
-        Some((client, node)) => {
-            let guests = client
-                .guests(&node)
-                .await
-                .map_err(|e| Outcome::Failed(format!("the look-up of VM {vm_id} failed: {e}")))?;
-            let list: Vec<Value> =
-                guests.iter().map(|g| json!({"vm_id": g.vmid, "vm_name": g.name})).collect();
-            look_up::find(&[Value::Array(list)], vm_id)
+/// A run at work.
+struct Work<'a> {
+    means: &'a Means,
+    run: &'a Run,
+    stop: watch::Receiver<Stop>,
+    /// Away only while it takes events, on a thread that may block.
+    recorder: Option<Recorder>,
+}
+
+impl Watcher for Work<'_> {
+    fn see(&mut self, events: Vec<ReadEvent>) -> BoxFuture<'_, ()> {
+        async move {
+            let Some(mut recorder) = self.recorder.take() else { return };
+            let taken = tokio::task::spawn_blocking(move || {
+                recorder.take(events);
+                recorder
+            });
+            match taken.await {
+                Ok(recorder) => {
+                    self.run.progress(recorder.seen());
+                    self.recorder = Some(recorder);
+                }
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
         }
-        None => {
-            let values = list_by_playbook(means, id, node, vm_id, playbook).await?;
-            look_up::find(&values, vm_id)
+        .boxed()
+    }
+}
+
+impl Work<'_> {
+    /// Asks the Proxmox API where the inventory holds credentials, else a playbook.
+    async fn look_up_guest(
+        &mut self,
+        node: Option<&str>,
+        vm_id: &str,
+        playbook: Playbook,
+    ) -> Result<Found, Outcome> {
+        let found = match direct_client(self.means, node) {
+            Some((client, node)) => {
+                let guests = tokio::select! {
+                    guests = client.guests(&node) => guests,
+                    () = processes::asked_to_stop(&self.stop) => return Err(stopped()),
+                };
+                let guests = guests.map_err(|e| {
+                    Outcome::Failed(format!("the look-up of VM {vm_id} failed: {e}"))
+                })?;
+                let list: Vec<Value> =
+                    guests.iter().map(|g| json!({"vm_id": g.vmid, "vm_name": g.name})).collect();
+                look_up::find(&[Value::Array(list)], vm_id)
+            }
+            None => {
+                let values = self.list_by_playbook(node, vm_id, playbook).await?;
+                look_up::find(&values, vm_id)
+            }
+        };
+        let place = node.map(|node| format!(" on node {node}")).unwrap_or_default();
+        found.ok_or_else(|| Outcome::NotFound(format!("no VM has the id {vm_id}{place}")))
+    }
+
+    async fn list_by_playbook(
+        &mut self,
+        node: Option<&str>,
+        vm_id: &str,
+        playbook: Playbook,
+    ) -> Result<Vec<Value>, Outcome> {
+        let mut extra_vars = Map::from_iter([("proxmox_vm_action".to_owned(), json!("vm_list"))]);
+        if let Some(node) = node {
+            extra_vars.insert("proxmox_node".to_owned(), json!(node));
         }
-    };
-    let place = node.map(|node| format!(" on node {node}")).unwrap_or_default();
-    found.ok_or_else(|| Outcome::NotFound(format!("no VM has the id {vm_id}{place}")))
+        if let Some(recorder) = &mut self.recorder {
+            recorder.one_more_playbook();
+        }
+        let inventory = self.means.settings.inventory.clone();
+        let invocation = Invocation { playbook, inventory, limit: None, tags: None, extra_vars };
+        let (end, report) = self.run_playbook(&invocation, Some("vm_list")).await?;
+        if end.rc != Some(0) {
+            let why = report.failure.line(end.rc);
+            return Err(Outcome::Failed(format!("the look-up of VM {vm_id} failed: {why}")));
+        }
+        Ok(report.values)
+    }
+
+    async fn run_playbook(
+        &mut self,
+        invocation: &Invocation,
+        action: Option<&'static str>,
+    ) -> Result<(End, Report), Outcome> {
+        self.begin_playbook(action).await;
+        let run_id = self.run.id.to_string();
+        let workdir = prepare(self.means, &run_id, invocation).await?;
+        if *self.stop.borrow() != Stop::No {
+            remove(workdir).await;
+            return Err(stopped());
+        }
+        let job = Job {
+            run_id,
+            private_data_dir: workdir.path().to_owned(),
+            playbook: invocation.playbook.path.clone(),
+            inventory: workdir.inventory(),
+            limit: invocation.limit.clone(),
+            arguments: arguments(self.means, invocation),
+        };
+        let (means, stop) = (self.means, self.stop.clone());
+        let end = execution::execute(means.engine.as_ref(), &job, self, &stop).await;
+        remove(workdir).await;
+        let report = self.recorder.as_mut().map(Recorder::end_playbook).unwrap_or_default();
+        match end {
+            Ok(end) => Ok((end, report)),
+            Err(e) if e.leaves_doubt() => Err(Outcome::Unclear(e.to_string())),
+            Err(e) => Err(Outcome::Failed(e.to_string())),
+        }
+    }
+
+    /// The history must know which playbook is next, for a server that has to find out how
+    /// it ended.
+    async fn begin_playbook(&mut self, action: Option<&'static str>) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin_playbook(action.map(str::to_owned));
+            self.run.progress(recorder.seen());
+        }
+        self.means.history.keep(self.run.view().record, Value::Null);
+        self.means.history.written(HISTORY_PATIENCE).await;
+    }
+}
+
+/// What a run answers that was ended between two playbooks; its end adds the reason.
+fn stopped() -> Outcome {
+    Outcome::Ended(Ended::default())
+}
+
+/// Removing a tree blocks too. Should the task be dropped before, the dir goes all the same.
+async fn remove(workdir: Workdir) {
+    let _ = tokio::task::spawn_blocking(move || drop(workdir)).await;
 }
 
 fn direct_client(means: &Means, node: Option<&str>) -> Option<(Client, String)> {
@@ -101,49 +211,6 @@ fn direct_client(means: &Means, node: Option<&str>) -> Option<(Client, String)> 
         .inspect_err(|e| tracing::warn!(error = %e, "a playbook looks the VM up instead"))
         .ok()?;
     Some((client, node))
-}
-
-async fn list_by_playbook(
-    means: &Means,
-    id: Uuid,
-    node: Option<&str>,
-    vm_id: &str,
-    playbook: Playbook,
-) -> Result<Vec<Value>, Outcome> {
-    let mut extra_vars = Map::from_iter([("proxmox_vm_action".to_owned(), json!("vm_list"))]);
-    if let Some(node) = node {
-        extra_vars.insert("proxmox_node".to_owned(), json!(node));
-    }
-    let inventory = means.settings.inventory.clone();
-    let invocation = Invocation { playbook, inventory, limit: None, tags: None, extra_vars };
-    let (rc, events) = run_playbook(means, id, &invocation).await?;
-    if rc != Some(0) {
-        let why = events::failure_line(&events, &events::log_lines(&events), rc);
-        return Err(Outcome::Failed(format!("the look-up of VM {vm_id} failed: {why}")));
-    }
-    Ok(events::extract(&events, "vm_list"))
-}
-
-async fn run_playbook(
-    means: &Means,
-    id: Uuid,
-    invocation: &Invocation,
-) -> Result<(Option<i32>, Vec<JobEvent>), Outcome> {
-    let run_id = id.to_string();
-    let workdir = prepare(means, &run_id, invocation).await?;
-    let job = Job {
-        run_id,
-        private_data_dir: workdir.path().to_owned(),
-        playbook: invocation.playbook.path.clone(),
-        inventory: workdir.inventory(),
-        limit: invocation.limit.clone(),
-        arguments: arguments(means, invocation),
-    };
-    let mut events = Vec::new();
-    let mut keep = |read: crate::ansible::job_events::ReadEvent| events.push(read.event);
-    let end = execution::execute(means.engine.as_ref(), &job, &mut keep).await;
-    let end = end.map_err(|e| Outcome::Failed(e.to_string()))?;
-    Ok((end.rc, events))
 }
 
 /// Copying a tree blocks, so it is done where blocking is allowed.

@@ -1,0 +1,183 @@
+//! What a request would change, which says what it waits for and what it is the same as.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::operation::{Answer, Limit, Method, Operation, PlaybookFile, PlaybookWork, Work};
+use crate::ansible::catalog::Root;
+use crate::runs::queue::Claim;
+
+/// Whether an action of the Proxmox role only reads. Its name says so.
+pub fn is_reading(action: &str) -> bool {
+    action.contains("_list") || action.contains("_get_")
+}
+
+/// The ids of the guests that a request names.
+pub fn guests(body: &Map<String, Value>) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut add = |value: Option<&Value>| match value {
+        Some(Value::String(text)) => ids.push(text.trim_start_matches('0').to_owned()),
+        Some(Value::Number(number)) => ids.push(number.to_string()),
+        _ => {}
+    };
+    add(body.get("vm_id"));
+    add(body.get("vm_new_id"));
+    match body.get("vm_ids") {
+        Some(Value::Array(list)) => list.iter().for_each(|id| add(Some(id))),
+        _ => {}
+    }
+    match body.get("vms") {
+        Some(Value::Array(list)) => list.iter().for_each(|vm| add(vm.get("id"))),
+        Some(Value::Object(vms)) => vms.values().for_each(|vm| add(vm.get("vm_id"))),
+        _ => {}
+    }
+    ids
+}
+
+/// What no other run may change while this one is at work.
+pub fn claims(operation: &Operation, body: &Map<String, Value>, name: Option<&str>) -> Vec<Claim> {
+    let node = body.get("proxmox_node").and_then(Value::as_str).unwrap_or_default();
+    let guest = |id: &String| Claim(format!("guest {id} of node {node}"));
+    let guests: Vec<Claim> = guests(body).iter().map(guest).collect();
+    match &operation.work {
+        Work::LookUp { .. } => Vec::new(),
+        Work::CreateVms { .. } => guests.into_iter().chain(group(operation, node)).collect(),
+        Work::Playbook(work) => match (work.root, work.limit) {
+            (Root::Local, Limit::Proxmox) => action_claims(operation, guests, node),
+            (Root::Local, _) => Vec::new(),
+            (_, Limit::Hosts) => vec![hosts(work, body, name)],
+            _ if guests.is_empty() => group(operation, node).into_iter().collect(),
+            _ => guests,
+        },
+    }
+}
+
+fn action_claims(operation: &Operation, mut guests: Vec<Claim>, node: &str) -> Vec<Claim> {
+    let Answer::Result { action, .. } = operation.answer else { return Vec::new() };
+    if is_reading(action) {
+        return Vec::new();
+    }
+    if action == "vm_clone" {
+        // Only the copy is changed, so that many can be made of one template at once.
+        return guests.split_off(1);
+    }
+    if guests.is_empty() && (action.starts_with("network") || action.starts_with("firewall")) {
+        return vec![Claim(format!("node {node}"))];
+    }
+    guests
+}
+
+/// The group of guests that a bundle works on: which guests these are, only the bundle knows.
+fn group(operation: &Operation, node: &str) -> Option<Claim> {
+    let (_, group) = operation.path.rsplit_once("-vms-")?;
+    Some(Claim(format!("the {group} guests of node {node}")))
+}
+
+/// The hosts that a bundle works on. One that a client chose by name can be about anything,
+/// so it only keeps out itself.
+fn hosts(work: &PlaybookWork, body: &Map<String, Value>, name: Option<&str>) -> Claim {
+    let hosts = body.get("hosts").and_then(Value::as_str).unwrap_or("all");
+    match (work.file, name) {
+        (PlaybookFile::Named, Some(name)) => {
+            let kind = work.root.folder().trim_end_matches('s');
+            Claim(format!("{kind} {name} on hosts {hosts}"))
+        }
+        _ => Claim(format!("hosts {hosts}")),
+    }
+}
+
+/// What makes two requests the same, for operations where the same request joins the run that
+/// is at work: deletions, which gateways repeat on a timeout, and bundles.
+pub fn same(
+    operation: &Operation,
+    body: &Map<String, Value>,
+    name: Option<&str>,
+) -> Option<String> {
+    let is_bundle = match &operation.work {
+        Work::Playbook(work) => work.root != Root::Local,
+        Work::CreateVms { .. } => true,
+        Work::LookUp { .. } => false,
+    };
+    if operation.method != Method::Delete && !is_bundle {
+        return None;
+    }
+    // How it is answered makes no difference to what is done.
+    let members: BTreeMap<&String, &Value> =
+        body.iter().filter(|(member, _)| *member != "as_json").collect();
+    let members = serde_json::to_string(&members).ok()?;
+    Some(format!("{} {} {members}", operation.id(), name.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::table::OPERATIONS;
+    use super::*;
+
+    fn of(path: &str, body: Value) -> (Vec<String>, bool) {
+        let operation = OPERATIONS.iter().find(|o| o.path.ends_with(path)).expect(path);
+        let body = body.as_object().unwrap();
+        let claims = claims(operation, body, Some("core/lab"));
+        (claims.into_iter().map(|claim| claim.0).collect(), same(operation, body, None).is_some())
+    }
+
+    #[test]
+    fn claims_follow_what_is_changed() {
+        let node = "px-testing";
+        for (path, body, claims, joins) in [
+            ("vms/list", json!({}), &[][..], false),
+            ("vm_id/config/vm_get_config", json!({"vm_id": "1000"}), &[], false),
+            ("vm_id/start", json!({"vm_id": "0100"}), &["guest 100 of node px-testing"], false),
+            ("vm_id/delete", json!({"vm_id": 100}), &["guest 100 of node px-testing"], true),
+            (
+                "vm_id/clone",
+                json!({"vm_id": "9000", "vm_new_id": "12"}),
+                &["guest 12 of node px-testing"],
+                false,
+            ),
+            (
+                "vm_ids/stop",
+                json!({"vm_ids": ["1", 2]}),
+                &["guest 1 of node px-testing", "guest 2 of node px-testing"],
+                true,
+            ),
+            (
+                "vm_ids/delete",
+                json!({"vms": [{"id": "7", "name": "a"}]}),
+                &["guest 7 of node px-testing"],
+                true,
+            ),
+            (
+                "create-vms-student",
+                json!({"vms": {"student-box-01": {"vm_id": 4100}}}),
+                &["guest 4100 of node px-testing", "the student guests of node px-testing"],
+                true,
+            ),
+            ("stop-vms-admin", json!({}), &["the admin guests of node px-testing"], true),
+            ("delete-vms-admin", json!({}), &["the admin guests of node px-testing"], true),
+            ("node/add", json!({"iface_name": "vmbr9"}), &["node px-testing"], false),
+            ("storage/download_iso", json!({}), &[], false),
+            ("install/docker", json!({"hosts": "web"}), &["hosts web"], true),
+            ("{bundles_name}/run", json!({"hosts": null}), &["bundle core/lab on hosts all"], true),
+            ("debug/ping", json!({"hosts": "all"}), &[], false),
+        ] {
+            let mut body = body;
+            body["proxmox_node"] = json!(node);
+            let expected = claims.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>();
+            assert_eq!(of(path, body), (expected, joins), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_action_that_only_reads_is_known() {
+        let reading = OPERATIONS.iter().filter_map(|operation| match operation.answer {
+            Answer::Result { action, .. } if is_reading(action) => Some(operation.path),
+            _ => None,
+        });
+        let reading: Vec<&str> = reading.collect();
+        assert!(reading.iter().all(|path| path.contains("list") || path.contains("get_")));
+        assert_eq!(reading.len(), 14, "{reading:#?}");
+    }
+}
