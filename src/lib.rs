@@ -21,8 +21,8 @@ pub mod settings;
 pub use error::Error;
 pub use settings::Settings;
 
-use proxmox::status::LiveStatus;
 use metrics::Metrics;
+use proxmox::status::LiveStatus;
 use runs::Runs;
 
 /// What a server is made of: shared by all requests.

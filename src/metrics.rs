@@ -34,9 +34,12 @@ pub struct RunLabels {
 /// The label of a poll of Proxmox.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PollLabels {
-    /// `ok`, or what kind of failure it was.
+    /// `ok`; `failed`, which passes; or `refused`, which lasts.
     pub result: &'static str,
 }
+
+/// Polls of Proxmox, by result.
+pub type Polls = Family<PollLabels, Counter>;
 
 impl EncodeLabelValue for State {
     fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
@@ -63,7 +66,7 @@ pub struct Metrics {
     /// WebSocket clients that are connected.
     pub websocket_clients: Gauge,
     /// Polls of Proxmox for the live status.
-    pub polls: Family<PollLabels, Counter>,
+    pub polls: Polls,
 }
 
 impl Metrics {

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use crate::ansible::engine::{Engine, ProcessEngine};
 use crate::ansible::processes::Stop;
 use crate::ansible::vault::VaultPassword;
-use crate::proxmox::status::LiveStatus;
 use crate::metrics::Metrics;
+use crate::proxmox::status::LiveStatus;
 use crate::runs::Runs;
 use crate::settings::Settings;
 use crate::{App, app};
@@ -57,7 +57,8 @@ pub fn build(settings: Settings) -> Result<Arc<App>, StartError> {
     let metrics = Arc::new(Metrics::new(engine.name()));
     let runs = Runs::open(settings.clone(), engine, vault, metrics.clone())
         .map_err(|e| unusable(&settings.data_dir, e))?;
-    let status = LiveStatus::new(settings.status.clone(), settings.inventory.clone());
+    let status =
+        LiveStatus::new(settings.status.clone(), settings.inventory.clone(), metrics.polls.clone());
     Ok(Arc::new(App { settings, runs, status, metrics, held }))
 }
 

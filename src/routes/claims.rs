@@ -23,9 +23,8 @@ pub fn guests(body: &Map<String, Value>) -> Vec<String> {
     };
     add(body.get("vm_id"));
     add(body.get("vm_new_id"));
-    match body.get("vm_ids") {
-        Some(Value::Array(list)) => list.iter().for_each(|id| add(Some(id))),
-        _ => {}
+    if let Some(Value::Array(list)) = body.get("vm_ids") {
+        list.iter().for_each(|id| add(Some(id)));
     }
     match body.get("vms") {
         Some(Value::Array(list)) => list.iter().for_each(|vm| add(vm.get("id"))),

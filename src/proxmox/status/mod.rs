@@ -20,6 +20,7 @@ use tokio::time::timeout;
 pub use credentials::NOT_FOUND;
 pub use told::{Frame, Told, View, error_frame};
 
+use crate::metrics::{PollLabels, Polls};
 use crate::settings::StatusSettings;
 use credentials::CredentialsFile;
 use poller::Poller;
@@ -97,11 +98,12 @@ struct Shared {
     pollers: Mutex<HashMap<Watched, watch::Sender<View>>>,
     seats: Arc<Semaphore>,
     ending: watch::Sender<bool>,
+    polls: Polls,
 }
 
 impl LiveStatus {
     /// Nothing is polled before the first client comes.
-    pub fn new(settings: StatusSettings, inventory_dir: PathBuf) -> Self {
+    pub fn new(settings: StatusSettings, inventory_dir: PathBuf, polls: Polls) -> Self {
         let seats = Arc::new(Semaphore::new(settings.max_clients.get() as usize));
         Self {
             shared: Arc::new(Shared {
@@ -110,6 +112,7 @@ impl LiveStatus {
                 pollers: Mutex::default(),
                 seats,
                 ending: watch::Sender::new(false),
+                polls,
             }),
         }
     }
@@ -183,6 +186,10 @@ struct Entry {
 }
 
 impl Entry {
+    fn count(&self, result: &'static str) {
+        self.shared.polls.get_or_create(&PollLabels { result }).inc();
+    }
+
     /// Whether nobody watches. If so nobody can join any more either: both are decided under
     /// the lock that [`Shared::join`] takes.
     fn close_if_alone(&self) -> bool {

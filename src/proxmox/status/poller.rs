@@ -70,7 +70,13 @@ impl Poller {
         tracing::info!(watched = %self.entry.watched, "polling starts");
         loop {
             let started = Instant::now();
-            match self.poll().await {
+            let polled = self.poll().await;
+            self.entry.count(match polled {
+                Ok(_) => "ok",
+                Err(Failure::Passing(_)) => "failed",
+                Err(Failure::Lasting(_)) => "refused",
+            });
+            match polled {
                 Ok(guests) => self.succeed(guests),
                 Err(Failure::Passing(error)) => self.fail(&error),
                 Err(Failure::Lasting(error)) => {
