@@ -4,5 +4,6 @@
 pub mod contract;
 pub mod demo;
 pub mod examples;
+pub mod process;
 pub mod server;
 pub mod stub;

@@ -1,0 +1,381 @@
+//! Runs with the real ansible-runner, in a server of its own process.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::demo::{self, DemoProxmox};
+use crate::support::process::{ServerProcess, http, processes_of};
+use crate::support::stub::write;
+
+/// Three names for this machine, so that each task has three workers.
+const INVENTORY: &str = r#"
+all:
+  hosts: { one: , two: , three: }
+  vars:
+    ansible_connection: local
+    ansible_python_interpreter: "{{ ansible_playbook_python }}"
+    service_password: Hidden-in-the-inventory
+"#;
+
+const QUICK: &str = "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - debug: { msg: quick }
+";
+
+/// Each worker starts a program that would go on by itself, outside of its session.
+const SLOW: &str = r#"
+- hosts: all
+  gather_facts: false
+  tasks:
+    - debug: { msg: before }
+    - command: sh -c 'setsid sleep 300 & touch {{ playbook_dir }}/{{ inventory_hostname }}; sleep 300'
+"#;
+
+/// Ends by itself as soon as the test says so.
+const HELD: &str = r#"
+- hosts: one
+  gather_facts: false
+  tasks:
+    - debug: { msg: before }
+    - wait_for: { path: "{{ lookup('env', 'RANGE42_TEST_RELEASE') }}", sleep: 1, timeout: 60 }
+    - debug: { msg: after }
+"#;
+
+const SECRET: &str = r#"
+- hosts: one
+  gather_facts: false
+  tasks:
+    - debug: { msg: "in plain: {{ service_password }}, in JSON: {{ {'a': service_password} | to_json | to_json }}" }
+    - debug: { msg: { password: only-known-by-its-name } }
+"#;
+
+const LOUD: &str = r#"
+- hosts: one
+  gather_facts: false
+  tasks:
+    - debug: { msg: "{{ 'x' * 1000000 }}" }
+      loop: "{{ range(10) | list }}"
+    - debug: { msg: "{{ 'y' * 10000000 }}" }
+"#;
+
+struct Lab {
+    dir: TempDir,
+    env: HashMap<String, String>,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap();
+        write(&path.join("inventory/hosts.yml"), INVENTORY);
+        for (name, text) in
+            [("quick", QUICK), ("slow", SLOW), ("held", HELD), ("secret", SECRET), ("loud", LOUD)]
+        {
+            write(&path.join(format!("public/bundles/{name}/main.yml")), text);
+        }
+        let mut env = demo::settings(&path, &path.join("inventory"));
+        let text = |path: &Path| path.display().to_string();
+        env.insert("API_BACKEND_PUBLIC_PLAYBOOKS_DIR".to_owned(), text(&path.join("public")));
+        env.insert("RANGE42_TEST_RELEASE".to_owned(), text(&path.join("release")));
+        Self { dir, env }
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn start(&self) -> ServerProcess {
+        ServerProcess::start(&self.env)
+    }
+
+    fn release(&self) {
+        write(&self.dir.path().join("release"), "");
+    }
+
+    fn run_dirs(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.dir.path().join("data/runs")).unwrap().flatten();
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    }
+
+    /// Waits until all three workers of the slow bundle are at work.
+    async fn workers_at_work(&self, id: &str) {
+        let begun = Instant::now();
+        while processes_of(id).iter().filter(|command| command.contains("sleep\0300")).count() < 6 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{:#?}", processes_of(id));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn id_of(run: &Value) -> &str {
+    run["id"].as_str().unwrap()
+}
+
+fn is_final(run: &Value) -> bool {
+    !["queued", "running", "canceling"].contains(&run["state"].as_str().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_changes_nothing() {
+    let lab = Lab::new();
+    let server = lab.start();
+    let body = json!({ "proxmox_node": "px-testing", "hosts": "one" });
+    let request = server.request("POST", "/v0/admin/run/bundles/held/run", &body).send();
+    let impatient = tokio::time::timeout(Duration::from_secs(3), request).await;
+    assert!(impatient.is_err(), "the run waits for the test");
+    let runs = server.get("/v0/admin/runs").await;
+    let id = runs["runs"][0]["id"].clone();
+    lab.release();
+    let run = server.run_when(&id, is_final).await;
+    assert_eq!((&run["state"], &run["rc"]), (&json!("succeeded"), &json!(0)), "{run:#}");
+    assert_eq!(run["hosts"], json!({ "ok": 1, "changed": 0, "failed": 0 }));
+    let log = server.get(&format!("/v0/admin/runs/{}/log", id.as_str().unwrap())).await;
+    let lines = log["log_multiline"].as_array().unwrap();
+    assert!(lines.iter().any(|line| line.as_str().unwrap().contains("after")), "{lines:#?}");
+    assert!(lab.run_dirs().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancel_leaves_no_process() {
+    let lab = Lab::new();
+    let server = lab.start();
+    let run = server.begin("slow").await;
+    let id = id_of(&run);
+    lab.workers_at_work(id).await;
+    let path = format!("/v0/admin/runs/{id}/cancel");
+    let answer = server.request("POST", &path, &Value::Null).send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+    let answer: Value = answer.json().await.unwrap();
+    assert!(answer["note"].as_str().unwrap().contains("goes on there"), "{answer:#}");
+    let run = server.run_when(&run["id"], is_final).await;
+    // Looked at as soon as the server says that it is done.
+    assert_eq!(processes_of(id), Vec::<String>::new());
+    assert!(lab.run_dirs().is_empty());
+    assert_eq!(run["state"], "canceled", "{run:#}");
+    assert!(run["explanation"].as_str().unwrap().contains("Proxmox"), "{run:#}");
+    let again = server.request("POST", &path, &Value::Null).send().await.unwrap();
+    assert_eq!(again.status(), 409);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_past_its_time_is_ended() {
+    let lab = Lab::new().with("RANGE42_RUN_TIME_LIMIT", "4");
+    let server = lab.start();
+    let body = json!({ "proxmox_node": "px-testing", "hosts": "all" });
+    let request = server.request("POST", "/v0/admin/run/bundles/slow/run", &body);
+    let answer = request.send().await.unwrap();
+    let id = answer.headers()["x-run-id"].to_str().unwrap().to_owned();
+    assert_eq!(answer.status(), 500);
+    let answer: Value = answer.json().await.unwrap();
+    assert!(answer["error"].as_str().unwrap().contains("longer than a run may"), "{answer:#}");
+    assert_eq!(processes_of(&id), Vec::<String>::new());
+    assert!(lab.run_dirs().is_empty());
+    let run = server.run(&json!(id)).await;
+    assert_eq!(run["state"], "timed_out", "{run:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_server_leaves_is_settled_at_the_next_start() {
+    let lab = Lab::new().with("RANGE42_MAX_RUNS", "2");
+    let mut server = lab.start();
+    let slow = server.begin("slow").await;
+    let held = server.begin("held").await;
+    let queued = server.begin("quick").await;
+    assert_eq!(queued["state"], "queued", "{queued:#}");
+    lab.workers_at_work(id_of(&slow)).await;
+    server.run_when(&held["id"], |run| run["progress"]["tasks"] == 2).await;
+    server.signal(Signal::KILL);
+    server.wait();
+    // One of them comes to its end while no server is there.
+    lab.release();
+    let begun = Instant::now();
+    while !processes_of(id_of(&held)).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!processes_of(id_of(&slow)).is_empty(), "they outlive the server");
+
+    let server = lab.start();
+    assert_eq!(processes_of(id_of(&slow)), Vec::<String>::new());
+    assert!(lab.run_dirs().is_empty());
+    let slow = server.run(&slow["id"]).await;
+    assert_eq!(slow["state"], "unknown", "{slow:#}");
+    assert!(slow["log_lines"].as_u64().unwrap() > 3, "its log up to then: {slow:#}");
+    let held = server.run(&held["id"]).await;
+    assert_eq!((&held["state"], &held["rc"]), (&json!("succeeded"), &json!(0)), "{held:#}");
+    let log = server.get(&format!("/v0/admin/runs/{}/log", id_of(&held))).await;
+    let log = log["log_multiline"].to_string();
+    assert_eq!(log.matches("PLAY RECAP").count(), 1, "{log}");
+    assert_eq!(log.matches("before").count(), 1, "{log}");
+    let queued = server.run(&queued["id"]).await;
+    assert_eq!(queued["state"], "canceled", "{queued:#}");
+    assert!(queued["explanation"].as_str().unwrap().contains("Nothing was done"), "{queued:#}");
+    let unfinished = server.get("/v0/admin/runs?state=running,queued,canceling").await;
+    assert_eq!(unfinished["runs"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_waits_and_then_ends_the_runs() {
+    let lab = Lab::new().with("RANGE42_SHUTDOWN_WAIT", "3").with("VAULT_PASSWORD", "a-vault-pass");
+    let mut server = lab.start();
+    let held = server.begin("held").await;
+    let body = json!({ "proxmox_node": "px-testing", "hosts": "all" });
+    let slow = server.request("POST", "/v0/admin/run/bundles/slow/run", &body);
+    let slow = tokio::spawn(slow.send());
+    server.run_when(&held["id"], |run| run["progress"]["tasks"] == 2).await;
+    let id = server.get("/v0/admin/runs").await["runs"][0]["id"].as_str().unwrap().to_owned();
+    lab.workers_at_work(&id).await;
+    assert!(lab.run_dirs().contains(&"vault".to_owned()));
+
+    let watched = http().get(format!("{}/v0/admin/runs/{}/events", server.url, id_of(&held)));
+    let watched = tokio::spawn(async move { watched.send().await.unwrap().text().await.unwrap() });
+    server.signal(Signal::TERM);
+    loop {
+        // A new run is refused as soon as the server has heard the signal.
+        let refused = server.request("POST", "/v0/admin/run/bundles/quick/run", &body);
+        let refused = refused.send().await.unwrap();
+        if refused.status() == 503 {
+            assert!(refused.headers().contains_key("retry-after"));
+            break;
+        }
+    }
+    lab.release();
+    // The one that ends in time ends well, and who watches it sees that.
+    let watched = watched.await.unwrap();
+    let last = watched.split("\n\n").filter(|event| event.contains("event: run")).last().unwrap();
+    assert!(last.contains(r#""state":"succeeded""#), "{last}");
+    // The other one is ended, and its client hears of it.
+    let answer = slow.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 500);
+    let answer: Value = answer.json().await.unwrap();
+    assert!(answer["error"].as_str().unwrap().contains("shut down"), "{answer:#}");
+    assert_eq!(server.wait(), Some(0), "{}", server.log());
+    assert_eq!(processes_of(&id), Vec::<String>::new());
+    assert!(lab.run_dirs().is_empty(), "{:?}", lab.run_dirs());
+    let server = lab.start();
+    assert_eq!(server.run(&json!(id)).await["state"], "canceled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_requests_at_once() {
+    let lab = Lab::new();
+    let server = lab.start();
+    // Each has a bundle of its own, so that none of them joins another one.
+    let requests = (0..50).map(|number| {
+        write(&lab.dir.path().join(format!("public/bundles/b{number}/main.yml")), QUICK);
+        let body = json!({ "proxmox_node": "px-testing", "hosts": "one" });
+        server.request("POST", &format!("/v0/admin/run/bundles/b{number}/run"), &body).send()
+    });
+    let requests: Vec<_> = requests.collect();
+    let answers = join_all(requests).await;
+    let mut ids: Vec<String> = Vec::new();
+    for answer in answers {
+        let answer = answer.unwrap();
+        ids.push(answer.headers()["x-run-id"].to_str().unwrap().to_owned());
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    }
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 50);
+    assert!(lab.run_dirs().is_empty());
+    let metrics = http().get(format!("{}/metrics", server.url)).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    assert!(metrics.contains("range42_runs_ended_total{state=\"succeeded\"} 50"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_delete_three_times_is_one_run() {
+    let (lab, proxmox) = (Lab::new(), DemoProxmox::start());
+    let mut env = demo::settings(lab.dir.path(), &proxmox.inventory());
+    env.insert("RANGE42_LOG".to_owned(), "debug".to_owned());
+    let server = ServerProcess::start(&env);
+    let body = json!({ "proxmox_node": "px-testing", "vm_id": 1003 });
+    let stop = server.request("POST", "/v0/admin/proxmox/vms/vm_id/stop_force", &body).send();
+    assert_eq!(stop.await.unwrap().status(), 200);
+    let delete = || server.request("DELETE", "/v0/admin/proxmox/vms/vm_id/delete", &body).send();
+    let answers = join_all([delete(), delete(), delete()]).await;
+    let mut seen = Vec::new();
+    for answer in answers {
+        let answer = answer.unwrap();
+        let id = answer.headers()["x-run-id"].to_str().unwrap().to_owned();
+        seen.push((answer.status().as_u16(), id, answer.text().await.unwrap()));
+    }
+    assert_eq!(seen[0].0, 200, "{seen:#?}");
+    assert!(seen.iter().all(|answer| *answer == seen[0]), "{seen:#?}");
+    let runs = server.get("/v0/admin/runs?operation=delete_proxmox_vms_vm_id_delete").await;
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 1, "{runs:#}");
+    assert_eq!(runs["runs"][0]["guests"], json!(["1003"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_printed_secret_is_kept_nowhere() {
+    let lab = Lab::new().with("RANGE42_LOG", "debug");
+    let mut server = lab.start();
+    let body = json!({ "proxmox_node": "px-testing", "hosts": "all" });
+    let answer = server.request("POST", "/v0/admin/run/bundles/secret/run", &body);
+    let answer = answer.send().await.unwrap();
+    let id = answer.headers()["x-run-id"].to_str().unwrap().to_owned();
+    assert_eq!(answer.status(), 200);
+    let mut shown = vec![answer.text().await.unwrap()];
+    assert!(shown[0].contains("in plain: [hidden], in JSON:"), "{}", shown[0]);
+    for path in ["", "/log", "/job_events", "/events"] {
+        let url = format!("{}/v0/admin/runs/{id}{path}", server.url);
+        shown.push(http().get(url).send().await.unwrap().text().await.unwrap());
+    }
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+    shown.push(server.log());
+    let data = lab.dir.path().join("data");
+    for folder in [data.clone(), data.join("logs")] {
+        for file in fs::read_dir(folder).unwrap().flatten().filter(|f| f.path().is_file()) {
+            shown.push(String::from_utf8_lossy(&fs::read(file.path()).unwrap()).into_owned());
+        }
+    }
+    assert!(shown.len() >= 8, "history, log and events were looked at");
+    for text in shown {
+        assert!(!text.contains("Hidden-in-the"), "{text}");
+        assert!(!text.contains("only-known-by-its-name"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_20_mb_is_kept_whole_and_costs_little_memory() {
+    let lab = Lab::new();
+    let server = lab.start();
+    let run = server.begin("loud").await;
+    let run = server.run_when(&run["id"], is_final).await;
+    assert_eq!(run["state"], "succeeded", "{run:#}");
+    let path = format!("/v0/admin/runs/{}", id_of(&run));
+    let (mut from, mut length) = (0, 0);
+    loop {
+        let page = server.get(&format!("{path}/log?from={from}")).await;
+        let lines = page["log_multiline"].as_array().unwrap();
+        length += lines.iter().map(|line| line.as_str().unwrap().len()).sum::<usize>();
+        from = page["next"].as_u64().unwrap();
+        if page["complete"] == true {
+            break;
+        }
+        assert!(!lines.is_empty());
+    }
+    assert!(length > 20_000_000, "{length}");
+    let mut stream = http().get(format!("{}{path}/events", server.url)).send().await.unwrap();
+    let mut streamed = 0;
+    while let Some(chunk) = stream.chunk().await.unwrap() {
+        streamed += chunk.len();
+    }
+    assert!(streamed > 20_000_000, "{streamed}");
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 400 * 1024, "{peak} kB");
+}
