@@ -110,7 +110,8 @@ impl Lab {
     /// Waits until all three workers of the slow bundle are at work.
     async fn workers_at_work(&self, id: &str) {
         let begun = Instant::now();
-        while processes_of(id).iter().filter(|command| command.contains("sleep\0300")).count() < 6 {
+        while processes_of(id).iter().filter(|command| command.contains("sleep\x00300")).count() < 6
+        {
             assert!(begun.elapsed() < Duration::from_secs(60), "{:#?}", processes_of(id));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -252,7 +253,8 @@ async fn sigterm_waits_and_then_ends_the_runs() {
     lab.release();
     // The one that ends in time ends well, and who watches it sees that.
     let watched = watched.await.unwrap();
-    let last = watched.split("\n\n").filter(|event| event.contains("event: run")).last().unwrap();
+    let is_run = |event: &&str| event.contains("event: run");
+    let last = watched.rsplit("\n\n").find(is_run).unwrap();
     assert!(last.contains(r#""state":"succeeded""#), "{last}");
     // The other one is ended, and its client hears of it.
     let answer = slow.await.unwrap().unwrap();
