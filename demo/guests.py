@@ -19,6 +19,25 @@ VMS = {
     1022: ("old-mail", "vuln", "stopped", 1, 512, 8, 0),
     1023: ("plant-hmi", "ot;vuln", "paused", 1, 1024, 8, 2),
 }
+# With these each example of the API has guests of its own to work on.
+MORE_VMS = {
+    1013: ("analyst-04", "student", "paused", 2, 4096, 32, 1),
+    1014: ("analyst-05", "student", "stopped", 2, 4096, 32, 0),
+    1015: ("analyst-06", "student", "running", 2, 4096, 32, 1),
+    1016: ("analyst-07", "student", "running", 2, 4096, 32, 1),
+    1017: ("analyst-08", "student", "running", 2, 4096, 32, 1),
+    1018: ("analyst-09", "student", "running", 2, 4096, 32, 1),
+    1019: ("analyst-10", "student", "running", 2, 4096, 32, 1),
+    1024: ("printer", "ot;vuln", "stopped", 1, 512, 8, 0),
+    1025: ("kiosk", "ot;vuln", "stopped", 1, 512, 8, 0),
+}
+# What the bundles in playbooks/bundles have made: names and tags are those of their vms.yml.
+GROUPS = {
+    "admin": (5000, ("admin-wazuh", "admin-web-api-kong", "admin-web-builder-api", "admin-web-deployer-ui",
+                     "admin-web-emp")),
+    "vuln": (5100, ("vuln-box-00", "vuln-box-01", "vuln-box-02", "vuln-box-03", "vuln-box-04")),
+    "student": (5200, ("student-box-01",)),
+}
 CONTAINERS = {1100: ("resolver", "admin", "running"), 1101: ("scoreboard", "admin", "stopped")}
 # A second node makes it a cluster; it has one VM of its own.
 OTHER_NODE = "px-testing-2"
@@ -31,8 +50,8 @@ ISOS = {"debian-12.11.0-amd64-netinst.iso": 702, "ubuntu-24.04.2-live-server-amd
 TEMPLATES = {"debian-12-standard_12.7-1_amd64.tar.zst": 121, "alpine-3.21-default_20241217_amd64.tar.xz": 3}
 
 
-def furnish(pve, node):
-    """Put nodes, storages and guests into an empty fake."""
+def furnish(pve, node, small=False):
+    """Put nodes, storages and guests into an empty fake; fewer guests if it is to be `small`."""
     pve.nodes = {node: {"online": True}, OTHER_NODE: {"online": True}}
     pve.storages = {
         "local": {"type": "dir", "path": "/var/lib/vz", "content": "iso,vztmpl,backup,snippets", "active": 1,
@@ -50,7 +69,7 @@ def furnish(pve, node):
             pve.store_file(storage, name, mebibytes * 1024 ** 2)
         for name, mebibytes in TEMPLATES.items():
             pve.store_file(storage, name, mebibytes * 1024 ** 2, content="vztmpl")
-    for number, vm in VMS.items():
+    for number, vm in {**VMS, **({} if small else MORE_VMS)}.items():
         add_vm(pve, node, number, *vm)
     add_vm(pve, OTHER_NODE, *OTHER_VM)
     for number, (name, tags, status) in CONTAINERS.items():
@@ -60,6 +79,12 @@ def furnish(pve, node):
             "net0": "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:%02X:%02X,ip=dhcp,type=veth" % divmod(number, 256)})
     add_template(pve, node)
     add_snapshots(pve.vm(WITH_SNAPSHOTS))
+    add_second_card(pve.vm(1001))
+    add_firewall(pve.firewall_config("vm", vmid=1000))
+    for tag, (first, names) in ({} if small else GROUPS).items():
+        for number, name in enumerate(names, first):
+            add_vm(pve, node, number, name, tag, "running", 2, 2048, 8, 5)
+            add_snapshots(pve.vm(number))
 
 
 def add_vm(pve, node, number, name, tags, status, cores, memory, disk, days):
@@ -107,3 +132,14 @@ def add_snapshots(vm):
             **({"parent": parent} if parent else {})}
         parent = name
     vm.config["parent"] = parent
+
+
+def add_second_card(vm):
+    vm.config["net1"] = "virtio=BC:24:11:01:%02X:%02X,bridge=vmbr0" % divmod(vm.vmid, 256)
+
+
+def add_firewall(config):
+    """A rule and an alias, so that there is something to list and to delete."""
+    config["aliases"]["scanners"] = {"name": "scanners", "cidr": "10.42.99.0/24", "ipversion": 4,
+                                     "comment": "who may scan"}
+    config["rules"].append({"type": "in", "action": "ACCEPT", "proto": "icmp", "enable": 1, "comment": "ping"})

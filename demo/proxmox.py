@@ -122,7 +122,7 @@ async def serve(options, made):
     pve.time_scale = options.time_scale
     secret = str(uuid.uuid4())
     pve.apitokens["%s!%s" % (USER, TOKEN_ID)] = secret
-    guests.furnish(pve, NODE)
+    guests.furnish(pve, NODE, small=options.small)
     make_cert(options.dir, hosts=(HOST,))
     await pve.start(cert, key)
     control = await faults.listen(pve, HOST, cert, key)
@@ -144,6 +144,7 @@ def main():
                         help="end when this descriptor reads end-of-file, and leave Ctrl-C to others")
     parser.add_argument("--time-scale", type=float, default=0.05,
                         help="seconds that a second of Proxmox's work takes here (default 0.05; 0: none at all)")
+    parser.add_argument("--small", action="store_true", help="a dozen guests only, and none of the bundles' groups")
     options = parser.parse_args()
     options.dir = os.path.abspath(options.dir)
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # it would tell of every connection cut by a fault

@@ -124,9 +124,9 @@ fn rows() -> Vec<Operation> {
         post("/v0/admin/run/bundles/core/linux/ubuntu/install/docker-compose", UBUNTU, "Install Docker Compose", bundle::<DockerComposeRequest>("core/linux/ubuntu/install/docker/main.yml", Hosts, &[], Answer::Log)),
         post("/v0/admin/run/bundles/core/linux/ubuntu/install/dot-files", UBUNTU, "Install dot-files", bundle::<DotFilesRequest>("core/linux/ubuntu/install/dot-files/main.yml", Hosts, &[], Answer::Log)),
 
-        post("/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-admin", ADMIN, "Make the admin guests", create_vms("core/proxmox/configure/default/vms/create-vms-admin", ADMIN_KEYS)).example(new_vms(2000, ADMIN_KEYS)),
-        post("/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-student", STUDENT, "Make the student guests", create_vms("core/proxmox/configure/default/vms/create-vms-student", STUDENT_KEYS)).example(new_vms(2200, STUDENT_KEYS)),
-        post("/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-vuln", VULN, "Make the vulnerable guests", create_vms("core/proxmox/configure/default/vms/create-vms-vuln", VULN_KEYS)).example(new_vms(2100, VULN_KEYS)),
+        post("/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-admin", ADMIN, "Make the admin guests", create_vms("core/proxmox/configure/default/vms/create-vms-admin", ADMIN_KEYS)).example(new_vms(5000, ADMIN_KEYS)),
+        post("/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-student", STUDENT, "Make the student guests", create_vms("core/proxmox/configure/default/vms/create-vms-student", STUDENT_KEYS)).example(new_vms(5200, STUDENT_KEYS)),
+        post("/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-vuln", VULN, "Make the vulnerable guests", create_vms("core/proxmox/configure/default/vms/create-vms-vuln", VULN_KEYS)).example(new_vms(5100, VULN_KEYS)),
         delete("/v0/admin/run/bundles/core/proxmox/configure/default/delete-vms-admin", ADMIN, "Delete the admin guests", group(VMS_DELETE_ADMIN, &[], one::<res::DeletedGuest>("vm_delete"))),
         delete("/v0/admin/run/bundles/core/proxmox/configure/default/delete-vms-student", STUDENT, "Delete the student guests", group(VMS_DELETE_STUDENT, &[], one::<res::DeletedGuest>("vm_delete"))),
         delete("/v0/admin/run/bundles/core/proxmox/configure/default/delete-vms-vuln", VULN, "Delete the vulnerable guests", group(VMS_DELETE_VULN, &[], one::<res::DeletedGuest>("vm_delete"))),

@@ -15,7 +15,7 @@ NODE = "px-testing"
 
 class Bundles(unittest.TestCase):
     def setUp(self):
-        self.pve = DemoProxmox("--time-scale", "0")
+        self.pve = DemoProxmox("--time-scale", "0", "--small")
         self.addCleanup(self.pve.close)
         self.hosts = os.path.join(self.pve.ready["inventory"], "hosts.yml")
 

@@ -42,6 +42,11 @@ pub struct DemoProxmox {
 impl DemoProxmox {
     /// Starts one on a free port and waits until it answers.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with further options of demo/proxmox.py.
+    pub fn start_with(options: &[&str]) -> Self {
         set_up();
         let dir = tempfile::tempdir().unwrap();
         let mut process = Command::new(root().join(".venv-demo/bin/python"))
@@ -49,6 +54,7 @@ impl DemoProxmox {
             .arg("--dir")
             .arg(dir.path().join("proxmox"))
             .args(["--eof-fd", "0"])
+            .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -4,6 +4,7 @@
 pub mod contract;
 pub mod demo;
 pub mod examples;
+pub mod lab;
 pub mod process;
 pub mod server;
 pub mod stub;

@@ -16,7 +16,7 @@ pub struct DemoProxmox {
 impl DemoProxmox {
     /// Starts one and waits until it listens.
     pub fn start() -> Self {
-        let process = demo::DemoProxmox::start();
+        let process = demo::DemoProxmox::start_with(&["--small"]);
         let _ = rustls::crypto::ring::default_provider().install_default();
         let pem = std::fs::read(process.text("cert")).unwrap();
         let http = reqwest::Client::builder()

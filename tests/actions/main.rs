@@ -1,0 +1,37 @@
+//! Every action over HTTP, through the real ansible-runner, against a Proxmox that keeps what
+//! it is told and checks every request against Proxmox VE's own schema. What an operation
+//! answers is read as its published type, and what it changed is read back from Proxmox.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bundles;
+mod firewall;
+mod guests;
+mod network;
+mod refusals;
+
+use range42_backend_api::routes::operation::Answer;
+use range42_backend_api::routes::table::OPERATIONS;
+
+/// Each operation that answers a result is asked for somewhere in these files, by the end of
+/// its path.
+#[test]
+fn no_operation_is_left_out() {
+    let files = [
+        include_str!("bundles.rs"),
+        include_str!("firewall.rs"),
+        include_str!("guests.rs"),
+        include_str!("network.rs"),
+    ];
+    let mut actions = std::collections::BTreeSet::new();
+    for operation in OPERATIONS.iter() {
+        let Answer::Result { action, .. } = operation.answer else { continue };
+        actions.insert(action);
+        let parts: Vec<&str> = operation.path.rsplit('/').take(2).collect();
+        let end = format!("\"{}/{}\"", parts[1], parts[0]);
+        let of_a_group = operation.path.contains("/run/bundles/");
+        assert!(of_a_group || files.iter().any(|file| file.contains(&end)), "{}", operation.path);
+    }
+    assert_eq!(actions.len(), 41);
+}
