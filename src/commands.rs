@@ -2,12 +2,14 @@
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
+use crate::kong::{self, Gateway};
 use crate::routes::openapi as document;
 use crate::serve::serve as run_server;
 use crate::settings::{LogFormat, Settings};
@@ -67,10 +69,52 @@ pub fn openapi(check: bool) -> ExitCode {
         print!("{text}");
         return ExitCode::SUCCESS;
     }
-    match std::fs::read_to_string("openapi.json") {
+    compare("openapi.json", "openapi", &text)
+}
+
+/// Compares a committed file with the text that `command` would write now.
+fn compare(file: &str, command: &str, text: &str) -> ExitCode {
+    match std::fs::read_to_string(file) {
         Ok(committed) if committed == text => ExitCode::SUCCESS,
-        Ok(_) => failed(&"openapi.json is not current: write it with `openapi > openapi.json`"),
-        Err(error) => failed(&format!("openapi.json: {error}")),
+        Ok(_) => failed(&format!("{file} is not current: write it with `{command} > {file}`")),
+        Err(error) => failed(&format!("{file}: {error}")),
+    }
+}
+
+/// The arguments of `kong`.
+#[derive(clap::Args)]
+pub struct KongArguments {
+    /// Where Kong finds the server.
+    #[arg(long, default_value = "http://api:8000")]
+    upstream: String,
+    /// A file of those who may come in, one a line: name, group (admin or viewer), key.
+    #[arg(long)]
+    consumers: Option<PathBuf>,
+    /// Compare with the committed kong/kong.yml instead, and fail where it differs.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Prints the gateway's configuration, or compares it with the committed one.
+pub fn kong(settings: &Settings, arguments: &KongArguments) -> ExitCode {
+    if arguments.check {
+        return compare("kong/kong.yml", "kong", &kong::text(&Gateway::default()));
+    }
+    let consumers = match &arguments.consumers {
+        None => Ok(Vec::new()),
+        Some(file) => std::fs::read_to_string(file)
+            .map_err(|e| e.to_string())
+            .and_then(|text| kong::consumers(&text))
+            .map_err(|e| format!("{}: {e}", file.display())),
+    };
+    match consumers {
+        Ok(consumers) => {
+            let upstream = arguments.upstream.clone();
+            let gateway = Gateway { upstream, consumers, ..Gateway::of(settings) };
+            print!("{}", kong::text(&gateway));
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&error),
     }
 }
 

@@ -11,6 +11,7 @@ use axum::Router;
 pub mod ansible;
 pub mod commands;
 pub mod error;
+pub mod kong;
 pub mod metrics;
 pub mod proxmox;
 pub mod routes;

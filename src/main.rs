@@ -24,6 +24,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Print the gateway's configuration for Kong.
+    Kong(commands::KongArguments),
     /// Ask the server of this machine for its document; the exit code says whether it answered.
     Healthcheck,
 }
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     match command {
         Command::Serve => commands::serve(settings),
         Command::Openapi { check } => commands::openapi(check),
+        Command::Kong(arguments) => commands::kong(&settings, &arguments),
         Command::Healthcheck => commands::healthcheck(&settings),
     }
 }
