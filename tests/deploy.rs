@@ -1,0 +1,148 @@
+//! The files that deploy the server agree with each other and with the settings, and Compose
+//! and systemd accept them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use regex::Regex;
+use serde_json::{Value, json};
+
+fn yaml(file: &str) -> Value {
+    yaml_serde::from_str(&fs::read_to_string(file).unwrap()).unwrap()
+}
+
+/// Every variable that a file of settings names.
+fn settings() -> BTreeSet<String> {
+    let name = Regex::new(
+        r#""((?:API_BACKEND|RANGE42|VAULT|PROJECT|CORS|ANSIBLE|TRUSTED)_[A-Z0-9_]+|HOST|PORT|DEBUG)""#,
+    )
+    .unwrap();
+    let further = fs::read_dir("src/settings").into_iter().flatten().flatten();
+    let files = further.map(|entry| entry.path()).chain(["src/settings.rs".into()]);
+    files
+        .flat_map(|file| {
+            let text = fs::read_to_string(file).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
+            name.captures_iter(&code).map(|found| found[1].to_owned()).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn every_setting_is_passed_through() {
+    let compose = yaml("docker-compose.yml");
+    let environment = compose["services"]["api"]["environment"].as_object().unwrap();
+    let settings = settings();
+    assert!(settings.len() > 12, "{settings:?}");
+    let missing: Vec<_> = settings.iter().filter(|s| !environment.contains_key(*s)).collect();
+    assert!(missing.is_empty(), "docker-compose.yml does not pass {missing:?}");
+    for (name, value) in environment {
+        let other = ["ANSIBLE_HOST_KEY_CHECKING", "RANGE42_DATA_DIR"];
+        assert!(settings.contains(name) || other.contains(&name.as_str()), "{name} is no setting");
+        // The image's own value would be lost where a variable is passed on without one.
+        let in_image = fs::read_to_string("Dockerfile").unwrap().contains(&format!(" {name}="));
+        assert!(!value.is_null() || !in_image, "{name} needs the image's value as its default");
+    }
+}
+
+#[test]
+fn the_health_check_is_the_one_of_the_image() {
+    let health = yaml("docker-compose.yml")["services"]["api"]["healthcheck"].clone();
+    let text = |name: &str| health[name].as_str().unwrap().to_owned();
+    let image = format!(
+        "HEALTHCHECK --interval={} --timeout={} --start-period={} --retries={} \\\n    CMD {}\n",
+        text("interval"),
+        text("timeout"),
+        text("start_period"),
+        health["retries"],
+        health["test"].to_string().replace("\"CMD\",", "").replace("\",\"", "\", \""),
+    );
+    assert!(fs::read_to_string("Dockerfile").unwrap().contains(&image), "{image}");
+}
+
+#[test]
+fn containers_can_do_little() {
+    for (name, service) in yaml("docker-compose.yml")["services"].as_object().unwrap() {
+        assert_eq!(service["read_only"], true, "{name}");
+        assert_eq!(service["security_opt"], json!(["no-new-privileges:true"]), "{name}");
+        assert_eq!(service["restart"], "unless-stopped", "{name}");
+        let published = service.get("ports").is_some();
+        assert_eq!(published, name == "kong", "{name}");
+    }
+    let port = json!(["${PORT:-8000}:8000"]);
+    assert_eq!(yaml("docker-compose.override.yml")["services"]["api"]["ports"], port);
+}
+
+/// Debian's `docker-compose`, or the plugin of Docker's own command.
+fn compose(arguments: &[&str]) -> Option<Value> {
+    static COMMAND: OnceLock<Option<&[&str]>> = OnceLock::new();
+    let installed = |command: &[&str]| {
+        let run = Command::new(command[0]).args(&command[1..]).arg("version").output();
+        run.is_ok_and(|output| output.status.success())
+    };
+    let known: [&[&str]; 2] = [&["docker-compose"], &["docker", "compose"]];
+    let command = (*COMMAND.get_or_init(|| known.into_iter().find(|c| installed(c))))?;
+    let output = Command::new(command[0])
+        .args(&command[1..])
+        .args(arguments)
+        .arg("config")
+        .env_remove("PORT")
+        .env("SSH_KEY_PATH", "/keys")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    assert!(!said.to_lowercase().contains("warn"), "{arguments:?}: {said}");
+    Some(yaml_serde::from_slice(&output.stdout).unwrap())
+}
+
+#[test]
+fn compose_accepts_every_profile() {
+    let main_file = ["-f", "docker-compose.yml"];
+    for (file, profiles) in [
+        (&[][..], &[][..]),
+        (&[], &["demo"]),
+        (&main_file, &["gateway"]),
+        (&main_file, &["gateway", "demo"]),
+    ] {
+        let mut arguments = file.to_vec();
+        arguments.extend(profiles.iter().flat_map(|profile| ["--profile", profile]));
+        let Some(config) = compose(&arguments) else {
+            eprintln!("skipped: there is no docker-compose here");
+            return;
+        };
+        let api = &config["services"]["api"];
+        assert_eq!(api.get("ports").is_some(), file.is_empty(), "{arguments:?}");
+        assert!(api["volumes"].to_string().contains("/keys"), "{arguments:?}");
+        for profile in profiles {
+            let name = if *profile == "demo" { "proxmox" } else { "kong" };
+            assert!(config["services"].get(name).is_some(), "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn systemd_accepts_the_unit() {
+    let unit = fs::read_to_string("deploy/range42-backend-api.service").unwrap();
+    for (name, value) in [("KillMode", "mixed"), ("OOMPolicy", "continue"), ("PrivateTmp", "yes")] {
+        assert!(unit.lines().any(|line| line == format!("{name}={value}")), "{name}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("range42-backend-api.service");
+    let binary = "/opt/range42-backend-api/target/release/range42-backend-api";
+    assert!(unit.contains(&format!("ExecStart={binary}\n")));
+    // systemd looks for the program, which is not there where nothing is installed.
+    fs::write(&copy, unit.replace(binary, "/bin/true")).unwrap();
+    let output = match Command::new("systemd-analyze").arg("verify").arg(&copy).output() {
+        Ok(output) => output,
+        Err(error) => {
+            eprintln!("skipped: systemd-analyze: {error}");
+            return;
+        }
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    let about = said.lines().filter(|line| line.contains("range42")).collect::<Vec<_>>();
+    assert!(about.is_empty() && output.status.success(), "{said}");
+}
