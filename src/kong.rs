@@ -62,8 +62,8 @@ impl Default for Gateway {
 
 impl Gateway {
     /// What these settings say.
-    pub fn of(_settings: &Settings) -> Self {
-        Self::default()
+    pub fn of(settings: &Settings) -> Self {
+        Self { run_limit: settings.limits.run_time, ..Self::default() }
     }
 }
 

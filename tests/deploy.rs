@@ -1,11 +1,12 @@
 //! The files that deploy the server agree with each other and with the settings, and Compose
 //! and systemd accept them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use range42_backend_api::Settings;
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -39,8 +40,8 @@ fn every_setting_is_passed_through() {
     let missing: Vec<_> = settings.iter().filter(|s| !environment.contains_key(*s)).collect();
     assert!(missing.is_empty(), "docker-compose.yml does not pass {missing:?}");
     for (name, value) in environment {
-        let other = ["ANSIBLE_HOST_KEY_CHECKING", "RANGE42_DATA_DIR"];
-        assert!(settings.contains(name) || other.contains(&name.as_str()), "{name} is no setting");
+        let known = settings.contains(name) || name == "ANSIBLE_HOST_KEY_CHECKING";
+        assert!(known, "{name} is no setting");
         // The image's own value would be lost where a variable is passed on without one.
         let in_image = fs::read_to_string("Dockerfile").unwrap().contains(&format!(" {name}="));
         assert!(!value.is_null() || !in_image, "{name} needs the image's value as its default");
@@ -60,6 +61,22 @@ fn the_health_check_is_the_one_of_the_image() {
         health["test"].to_string().replace("\"CMD\",", "").replace("\",\"", "\", \""),
     );
     assert!(fs::read_to_string("Dockerfile").unwrap().contains(&image), "{image}");
+}
+
+#[test]
+fn the_server_has_time_to_end() {
+    let defaults = Settings::from_map(&HashMap::new()).unwrap().limits;
+    let grace = Regex::new(r"stop_grace_period: \$\{STOP_GRACE_PERIOD:-(\d+)s\}").unwrap();
+    let compose = fs::read_to_string("docker-compose.yml").unwrap();
+    let compose = grep(&grace, &compose);
+    let unit = fs::read_to_string("deploy/range42-backend-api.service").unwrap();
+    let unit = grep(&Regex::new(r"(?m)^TimeoutStopSec=(\d+)$").unwrap(), &unit);
+    let wait = defaults.shutdown_wait.as_secs();
+    assert!(compose >= wait + 20 && unit >= wait + 20, "{compose} s, {unit} s");
+}
+
+fn grep(number: &Regex, text: &str) -> u64 {
+    number.captures(text).unwrap()[1].parse().unwrap()
 }
 
 #[test]

@@ -99,6 +99,10 @@ fn streams_and_docs_have_routes_and_health_has_none() {
         text(&found[0].0["name"])
     };
     assert_eq!(service_of("/ws/vm-status"), "range42-streams");
+    for path in ["runs", "runs/0192", "runs/0192/log", "runs/0192/job_events"] {
+        assert_eq!(service_of(&format!("/v0/admin/{path}")), "range42-quick");
+    }
+    assert_eq!(service_of("/v0/admin/runs/0192/events"), "range42-streams");
     let docs = ["openapi.json", "redoc", "redoc.standalone.js", "swagger", "swagger/index.html"];
     for page in docs {
         assert_eq!(service_of(&format!("/docs/{page}")), "range42-open");
