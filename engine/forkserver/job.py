@@ -33,7 +33,7 @@ def perform(job, shown_run_id, warmth, report):
 def attach_to_log(path):
     """Stdin from nowhere, stdout and stderr to the job's log."""
     nowhere = os.open(os.devnull, os.O_RDONLY)
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     for standard, opened in ((0, nowhere), (1, log), (2, log)):
         os.dup2(opened, standard)
     os.close(nowhere)

@@ -6,7 +6,9 @@ import sys
 import threading
 
 from . import playbook
-from .fitness import Fitness
+from .fitness import OF_THE_RUN, Fitness
+
+PLUGINS = "ansible.plugins."
 
 
 class Warmth:
@@ -33,30 +35,18 @@ class Warmth:
 
     def learn(self, modules, texts):
         """Imports and parses here what the rehearsal needed there."""
+        import yaml
+        before = set(sys.modules)
         for name, path in modules.items():
             if name not in sys.modules and path and belongs_to_installation(path):
-                self.preload(name, path)
-        import yaml
+                preload(name, path)
+        self.preloaded = {name for name in set(sys.modules) - before if name.startswith(PLUGINS)}
         for text, loader in texts:
             if is_of_ansible(text):
                 self.parsed.setdefault(identity(text, loader), []).append(yaml.load(text, loader))
         # Only the thread that forks lives on in a fork; a lock that another one held would be held for ever.
         if threading.active_count() > 1:
             raise RuntimeError("an import has started a thread, so this process cannot be forked safely")
-
-    def preload(self, name, path):
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is None and name.startswith("ansible.plugins."):
-            # Filters and tests: Ansible loads these files under names of its own making.
-            spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.origin != path:
-            return
-        importlib.import_module(name) if spec.parent and importlib.util.find_spec(name) else load(name, spec)
-        if name.startswith("ansible.plugins."):
-            self.preloaded.add(name)
 
     def install(self):
         """Puts what is prepared where Ansible will look for it, in a fork."""
@@ -89,7 +79,6 @@ def settings_of_the_run():
     """The settings that Ansible evaluates differently in each run, found by evaluating all of them
     in another folder. Those that name the run or a temporary folder differ anyway."""
     from ansible import constants
-    from .fitness import OF_THE_RUN
     here, found = os.getcwd(), []
     os.chdir("/")
     for name, definition in constants.config.get_configuration_definitions().items():
@@ -102,14 +91,19 @@ def settings_of_the_run():
     return found
 
 
-def load(name, spec):
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+def preload(name, path):
     try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return  # a name that only a run knows, such as one of a collection
+    if spec is not None:
+        if spec.origin == path:
+            importlib.import_module(name)
+    elif name.startswith(PLUGINS):
+        # Filters and tests: Ansible loads their files under names of its own making.
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
 
 
 def belongs_to_installation(path):

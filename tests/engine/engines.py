@@ -1,0 +1,145 @@
+"""The two ways to run a job: `ansible-runner run` as a process, and the warm engine."""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import threading
+import uuid
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+RUN_ID = "RANGE42_RUN_ID"
+
+
+class Job:
+    """A private data dir as the server makes it, and the words that ansible-runner is called with."""
+
+    def __init__(self, folder, files, run_id=None, playbook="play.yml", limit=None, arguments="", environment=()):
+        self.folder, self.run_id = folder, run_id or str(uuid.uuid4())
+        self.log = os.path.join(folder, "runner.log")
+        self.cold = None  # why the warm engine gave it an ansible-playbook of its own, if it did
+        self.artifacts = os.path.join(folder, "artifacts", self.run_id)
+        os.makedirs(os.path.join(folder, "artifacts"), mode=0o700)
+        for path, text in files.items():
+            path = os.path.join(folder, path)
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            with open(path, "w") as out:
+                out.write(text)
+        os.makedirs(os.path.join(folder, "env"), exist_ok=True)
+        with open(os.path.join(folder, "env", "envvars"), "w") as out:
+            json.dump({**ENVVARS, **dict(environment), RUN_ID: self.run_id}, out)
+        self.words = ["run", folder, "--quiet", "--ident", self.run_id, "--playbook", playbook,
+                      "--inventory", os.path.join(folder, "inventory", "hosts.yml")]
+        self.words += ["--limit=" + limit] if limit else []
+        self.words += ["--cmdline=" + arguments.format(folder=folder)] if arguments else []
+
+    def events(self):
+        """The job events, in order."""
+        folder = os.path.join(self.artifacts, "job_events")
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        events = []
+        for name in names:
+            if name.endswith(".json") and not name.endswith("-partial.json"):
+                with open(os.path.join(folder, name)) as text:
+                    events.append(json.load(text))
+        return sorted(events, key=lambda event: event["counter"])
+
+    def messages(self):
+        """What the tasks reported under `msg`, in order."""
+        results = [event["event_data"]["res"] for event in self.events() if event["event"] == "runner_on_ok"]
+        return [result["msg"] for result in results if "msg" in result]
+
+
+# What the server puts into every job's env/envvars, run id apart.
+ENVVARS = {"ANSIBLE_HOST_KEY_CHECKING": "True", "MAX_EVENT_RES": "1000000000"}
+
+
+def environment(runner, home, terminal=None):
+    """A server's environment: as little as there is, so that nothing of this machine plays a part."""
+    made = {"PATH": os.path.dirname(runner) + ":/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "HOME": home, "LANG": "C.UTF-8"}
+    return {**made, "TERM": terminal} if terminal else made
+
+
+class ColdEngine:
+    name = "process"
+
+    def __init__(self, runner, environment):
+        self.runner, self.environment = runner, environment
+
+    def run(self, job):
+        with open(job.log, "wb") as log:
+            return subprocess.run(
+                [self.runner, *job.words], env={**self.environment, RUN_ID: job.run_id}, cwd=job.folder,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0, timeout=170).returncode
+
+
+class WarmEngine:
+    """A client of engine/warm.py, for any number of jobs at a time."""
+
+    name = "warm"
+
+    def __init__(self, runner, environment, scratch):
+        with open(runner) as script:
+            interpreter = script.readline()[2:].strip()
+        self.process = subprocess.Popen(
+            [interpreter, os.path.join(ROOT, "engine", "warm.py")], env={**environment, RUN_ID: "0" * 36},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0)
+        self.numbers, self.answers, self.changed = itertools.count(1), [], threading.Condition()
+        self.send({"envvars": {**ENVVARS, RUN_ID: "rehearsal"}, "scratch": scratch})
+        self.ready = json.loads(self.process.stdout.readline())
+        if "ready" not in self.ready:
+            raise RuntimeError(self.ready)
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        for line in self.process.stdout:
+            with self.changed:
+                self.answers.append(json.loads(line))
+                self.changed.notify_all()
+        with self.changed:
+            self.answers.append({"closed": True})
+            self.changed.notify_all()
+
+    def send(self, line):
+        self.process.stdin.write(json.dumps(line) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self, number, kind):
+        """Waits for an answer of a kind about a job; the end of the engine is an error."""
+        def found():
+            return next((a for a in self.answers if a.get("closed") or a.get("job") == number and kind in a), None)
+        with self.changed:
+            answer = self.changed.wait_for(found, timeout=170)
+        if answer is None or "closed" in answer:
+            raise RuntimeError("no %r about job %d: %s" % (kind, number, self.answers[-5:]))
+        return answer[kind]
+
+    def start(self, job):
+        number = next(self.numbers)
+        self.send({"job": number, "run_id": job.run_id, "folder": job.folder, "log": job.log, "arguments": job.words})
+        return number, self.answer(number, "pid")
+
+    def end(self, number):
+        return self.answer(number, "ended")
+
+    def run(self, job):
+        number, _ = self.start(job)
+        code = self.end(number)
+        job.cold = next((a["cold"] for a in self.answers if a.get("job") == number and "cold" in a), None)
+        return code
+
+    def close(self):
+        self.process.stdin.close()
+        code = self.process.wait(timeout=30)
+        self.process.stdout.close()
+        return code
+
+
+def runner_from(arguments):
+    """The ansible-runner to test with: the first argument, else the project's own."""
+    runner = arguments[0] if arguments else os.path.join(ROOT, ".venv", "bin", "ansible-runner")
+    if not shutil.which(runner):
+        raise SystemExit("no ansible-runner at %s: run scripts/set-up, or name one" % runner)
+    return os.path.abspath(runner)
