@@ -12,17 +12,18 @@ from ansible_runner.__main__ import main as ansible_runner
 from . import kernel, playbook
 
 
-def perform(job, shown_run_id, warmth, report):
+def perform(job, shown, warmth, report):
     """Becomes the job's ansible-runner. Never returns: what called it belongs to the server."""
     code = 1
     try:
         os.setsid()
         kernel.adopt_orphans()
-        shown_run_id.becomes(job["run_id"])
+        shown.as_run(job["run_id"])
+        shown.as_command("ansible-runner", *job["arguments"])
         os.chdir(job["folder"])
         attach_to_log(job["log"])
         sys.argv = ["ansible-runner", *job["arguments"]]
-        pexpect.spawn = spawn_for(warmth, report)
+        pexpect.spawn = spawn_for(shown, warmth, report)
         code = exit_code(lambda: ansible_runner(job["arguments"]))
     except BaseException:
         traceback.print_exc()
@@ -40,7 +41,7 @@ def attach_to_log(path):
     os.close(log)
 
 
-def spawn_for(warmth, report):
+def spawn_for(shown, warmth, report):
     """What ansible-runner starts ansible-playbook with, by a fork where the job allows it."""
 
     class Spawn(pexpect.spawn):
@@ -49,7 +50,7 @@ def spawn_for(warmth, report):
             report(cold)
             if cold is None:
                 # Called in the child, between fork and exec; it never comes back.
-                options["preexec_fn"] = lambda: playbook.perform([command, *args], env, warmth)
+                options["preexec_fn"] = lambda: playbook.perform([command, *args], env, shown, warmth)
             super().__init__(command, args, env=env, cwd=cwd, **options)
             # pexpect sleeps so long after it has closed the terminal, to let the
             # process end. ansible-runner closes it when the process has ended.

@@ -1,15 +1,17 @@
-"""What Python has no function for: being a subreaper, and the environment that /proc shows."""
+"""What the kernel knows and shows of a process, where Python has no function to say it."""
 
 import ctypes
 import os
 
 PR_SET_CHILD_SUBREAPER = 36
 
-# The server starts this program with this variable, long enough for any run's id.
+# The server is started with a value for this variable that is long enough for any run's id.
 RUN_ID = "RANGE42_RUN_ID"
 
+# Places in /proc/self/stat, from the field after the program's name.
+ARG_START, ARG_END, ENV_START, ENV_END = 45, 46, 47, 48
+
 libc = ctypes.CDLL(None, use_errno=True)
-libc.getenv.restype = ctypes.c_void_p
 
 
 def adopt_orphans():
@@ -22,22 +24,34 @@ def adopt_orphans():
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-class ShownRunId:
-    """The run's id in /proc/<pid>/environ, by which the server finds a run's processes.
+class Shown:
+    """What /proc shows as environ and cmdline, by which a run's processes are found and told apart.
 
-    The kernel shows there the block of memory that the program was started with,
-    and a fork inherits it: setting a variable makes a new string elsewhere and
-    changes nothing. So the value in the block itself is overwritten, in a fork's
-    own copy of it.
+    The kernel shows there the memory that the program was started with, and a fork
+    inherits it: setting a variable makes a new string elsewhere and changes
+    nothing. So the memory itself is overwritten, in the fork's own copy of it.
     """
 
     def __init__(self):
-        room = os.environ.get(RUN_ID, "")
-        self.address, self.room = libc.getenv(RUN_ID.encode()), len(room)
+        with open("/proc/self/stat") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        self.command = range(int(fields[ARG_START]), int(fields[ARG_END]))
+        start, end = int(fields[ENV_START]), int(fields[ENV_END])
+        name, room = RUN_ID.encode() + b"=", len(os.environ[RUN_ID])
+        place = start + (b"\0" + ctypes.string_at(start, end - start)).index(b"\0" + name) + len(name)
+        self.run_id = range(place, place + room)
 
-    def becomes(self, run_id):
-        value = run_id.encode()
-        if self.address is None or len(value) > self.room:
+    def as_run(self, run_id):
+        """This process and all that it starts carry the run's id from here on."""
+        if len(run_id) > len(self.run_id):
             raise ValueError("no room for the run's id in the environment")
-        ctypes.memmove(self.address, value.ljust(self.room, b"\0"), self.room)
+        overwrite(self.run_id, run_id.encode())
         os.environ[RUN_ID] = run_id
+
+    def as_command(self, *words):
+        """This process is shown under this name, so far as there is room for it."""
+        overwrite(self.command, b"\0".join(word.encode() for word in words)[:len(self.command) - 1])
+
+
+def overwrite(place, text):
+    ctypes.memmove(place.start, text.ljust(len(place), b"\0"), len(place))

@@ -14,13 +14,14 @@ import traceback
 DESCRIPTORS = 1 << 20
 
 
-def perform(command, environment, warmth):
+def perform(command, environment, shown, warmth):
     """Becomes `command`. Called where pexpect would replace the process; never returns."""
     from . import job
     code = 1
     try:
         # pexpect waits for one of these to be closed, which exec would have done.
         os.closerange(3, DESCRIPTORS)
+        shown.as_command(*command)
         start_afresh(command, environment, warmth)
         from ansible.cli.playbook import PlaybookCLI
         warmth.install()

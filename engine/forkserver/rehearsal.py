@@ -13,8 +13,6 @@ import sys
 
 from ansible_runner.config.runner import RunnerConfig
 
-RUN_ID = "rehearsal"
-
 INVENTORY = """\
 all:
   hosts:
@@ -51,8 +49,8 @@ INCLUDED = """\
 class Rehearsal:
     """The stage of the rehearsal: a private data dir like that of any job."""
 
-    def __init__(self, folder, envvars):
-        self.folder = folder
+    def __init__(self, run_id, folder, envvars):
+        self.run_id, self.folder = run_id, folder
         self.project = os.path.join(folder, "project")
         self.records = os.path.join(folder, "records")
         tasks = os.path.join(self.project, "roles", "rehearsal", "tasks")
@@ -72,18 +70,18 @@ class Rehearsal:
 
     def environment(self):
         """The environment of ansible-playbook as ansible-runner makes it for this server's jobs."""
-        config = RunnerConfig(private_data_dir=self.folder, ident=RUN_ID, playbook="play.yml", quiet=True)
+        config = RunnerConfig(private_data_dir=self.folder, ident=self.run_id, playbook="play.yml", quiet=True)
         config.prepare()
         return config.env
 
     def job(self):
-        return {"run_id": RUN_ID, "folder": self.folder, "log": os.path.join(self.folder, "log"),
-                "arguments": ["run", self.folder, "--quiet", "--ident", RUN_ID, "--playbook", "play.yml",
+        return {"run_id": self.run_id, "folder": self.folder, "log": os.path.join(self.folder, "log"),
+                "arguments": ["run", self.folder, "--quiet", "--ident", self.run_id, "--playbook", "play.yml",
                               "--inventory", self.inventory, "--limit=rehearsal"]}
 
     def said(self):
         """The last line that the rehearsal printed, to explain why it failed."""
-        for path in (os.path.join(self.folder, "artifacts", RUN_ID, "stdout"), os.path.join(self.folder, "log")):
+        for path in (os.path.join(self.folder, "artifacts", self.run_id, "stdout"), os.path.join(self.folder, "log")):
             if os.path.exists(path):
                 with open(path, errors="replace") as text:
                     lines = [line.strip() for line in text if line.strip()]

@@ -2,7 +2,7 @@
 
 One JSON object a line. In, on stdin: first what to rehearse with, then jobs.
 
-    {"envvars": {…}, "scratch": "/folder/to/make"}
+    {"run_id": "…", "folder": "/to/make", "envvars": {…}}
     {"job": 7, "run_id": "…", "folder": "…", "log": "…", "arguments": ["run", …]}
 
 Out, on stdout:
@@ -29,16 +29,20 @@ MOST_GROWTH = 64 << 20
 
 
 def main():
-    shown_run_id = kernel.ShownRunId()
+    shown = kernel.Shown()
     # What a library prints by mistake must not get among the answers.
     answers = os.dup(1)
     os.dup2(2, 1)
-    server = Server(answers, shown_run_id)
+    server = Server(answers, shown)
     try:
         opening = server.read_line()
         if opening is None:
             return
         server.prepare(json.loads(opening))
+    except SystemExit as left:
+        # Ansible ends the program where its configuration is wrong, and has said why on stderr.
+        server.say(unfit="Ansible cannot be imported (exit code %s)" % left.code)
+        return
     except Exception as problem:
         server.say(unfit="%s: %s" % (type(problem).__name__, problem))
         return
@@ -46,8 +50,8 @@ def main():
 
 
 class Server:
-    def __init__(self, answers, shown_run_id):
-        self.answers, self.shown_run_id = answers, shown_run_id
+    def __init__(self, answers, shown):
+        self.answers, self.shown = answers, shown
         self.unread, self.open = b"", True
         self.at_work, self.taken, self.spent = {}, 0, False
 
@@ -59,7 +63,7 @@ class Server:
         from .rehearsal import Recorder, Rehearsal
         from .warmth import Warmth
         import ansible_runner
-        rehearsal = Rehearsal(opening["scratch"], opening["envvars"])
+        rehearsal = Rehearsal(**opening)
         try:
             self.warmth = Warmth(rehearsal.environment(), rehearsal.project)
             self.rehearse(rehearsal, Recorder(self.warmth, rehearsal.records))
@@ -90,7 +94,7 @@ class Server:
             return pid
         try:
             from . import job as runner
-            runner.perform(job, self.shown_run_id, warmth, report)
+            runner.perform(job, self.shown, warmth, report)
         finally:
             os._exit(1)
 

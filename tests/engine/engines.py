@@ -46,9 +46,17 @@ class Job:
         return sorted(events, key=lambda event: event["counter"])
 
     def messages(self):
-        """What the tasks reported under `msg`, in order."""
-        results = [event["event_data"]["res"] for event in self.events() if event["event"] == "runner_on_ok"]
-        return [result["msg"] for result in results if "msg" in result]
+        """What the debug tasks said, in order."""
+        return [event["event_data"]["res"]["msg"] for event in self.events()
+                if event["event"] == "runner_on_ok" and event["event_data"]["task_action"] == "debug"]
+
+    def left(self, name):
+        """The text of an artifact; None where there is none."""
+        path = os.path.join(self.artifacts, name)
+        if not os.path.exists(path):
+            return None
+        with open(path) as text:
+            return text.read()
 
 
 # What the server puts into every job's env/envvars, run id apart.
@@ -80,16 +88,21 @@ class WarmEngine:
 
     name = "warm"
 
-    def __init__(self, runner, environment, scratch):
+    def __init__(self, runner, environment, scratch, **constants):
+        """`constants` are of its server module, to be set before it starts."""
         with open(runner) as script:
             interpreter = script.readline()[2:].strip()
+        program = [os.path.join(ROOT, "engine", "warm.py")]
+        if constants:
+            program = ["-c", "import sys; sys.path[0] = %r\nfrom forkserver import server\nvars(server).update(%r)\nserver.main()"
+                       % (os.path.join(ROOT, "engine"), constants)]
         self.process = subprocess.Popen(
-            [interpreter, os.path.join(ROOT, "engine", "warm.py")], env={**environment, RUN_ID: "0" * 36},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0)
+            [interpreter, *program], env={**environment, RUN_ID: "0" * 36}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0)
         self.numbers, self.answers, self.changed = itertools.count(1), [], threading.Condition()
-        self.send({"envvars": {**ENVVARS, RUN_ID: "rehearsal"}, "scratch": scratch})
+        self.send({"run_id": str(uuid.uuid4()), "folder": scratch, "envvars": ENVVARS})
         self.ready = json.loads(self.process.stdout.readline())
         if "ready" not in self.ready:
+            self.close()
             raise RuntimeError(self.ready)
         threading.Thread(target=self.listen, daemon=True).start()
 
@@ -112,7 +125,7 @@ class WarmEngine:
             return next((a for a in self.answers if a.get("closed") or a.get("job") == number and kind in a), None)
         with self.changed:
             answer = self.changed.wait_for(found, timeout=170)
-        if answer is None or "closed" in answer:
+        if answer is None or kind not in answer:
             raise RuntimeError("no %r about job %d: %s" % (kind, number, self.answers[-5:]))
         return answer[kind]
 
@@ -131,15 +144,16 @@ class WarmEngine:
         return code
 
     def close(self):
-        self.process.stdin.close()
+        if not self.process.stdin.closed:
+            self.process.stdin.close()
         code = self.process.wait(timeout=30)
         self.process.stdout.close()
         return code
 
 
-def runner_from(arguments):
-    """The ansible-runner to test with: the first argument, else the project's own."""
-    runner = arguments[0] if arguments else os.path.join(ROOT, ".venv", "bin", "ansible-runner")
-    if not shutil.which(runner):
-        raise SystemExit("no ansible-runner at %s: run scripts/set-up, or name one" % runner)
-    return os.path.abspath(runner)
+def runner():
+    """The ansible-runner to test with: the one that ANSIBLE_RUNNER names, else the project's own."""
+    found = os.environ.get("ANSIBLE_RUNNER") or os.path.join(ROOT, ".venv", "bin", "ansible-runner")
+    if not shutil.which(found):
+        raise SystemExit("no ansible-runner at %s: run scripts/set-up, or name one in ANSIBLE_RUNNER" % found)
+    return os.path.abspath(found)

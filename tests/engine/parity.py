@@ -1,6 +1,6 @@
 """Runs the corpus through both engines and compares everything that a job leaves.
 
-    python tests/engine/parity.py [ANSIBLE_RUNNER [WORD-OF-A-NAME]]
+    ANSIBLE_RUNNER=… python tests/engine/parity.py [PART-OF-A-NAME]
 """
 
 import concurrent.futures
@@ -13,7 +13,7 @@ import tempfile
 import time
 
 import corpus
-from engines import ColdEngine, Job, WarmEngine, environment, runner_from
+from engines import ColdEngine, Job, WarmEngine, environment, runner
 from outcome import outcome, per_host
 
 
@@ -50,17 +50,16 @@ def compare(engines, folder, name):
 
 
 def main():
-    runner = runner_from(sys.argv[1:])
-    wanted = sys.argv[2] if len(sys.argv) > 2 else ""
-    corpus.vault_cases(runner)
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    corpus.vault_cases(runner())
     skipped = corpus.become_cases()
     top, began = tempfile.mkdtemp(prefix="parity-"), time.monotonic()
     home = os.path.join(top, "home")
     os.mkdir(home)
     engines = {}
     for terminal in {case["terminal"] for case in corpus.CASES.values()}:
-        clean = environment(runner, home, terminal)
-        engines[terminal] = ColdEngine(runner, clean), WarmEngine(runner, clean, os.path.join(top, "scratch"))
+        clean = environment(runner(), home, terminal)
+        engines[terminal] = ColdEngine(runner(), clean), WarmEngine(runner(), clean, os.path.join(top, "scratch"))
 
     names, same = [name for name in corpus.CASES if wanted in name], []
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
