@@ -16,10 +16,11 @@ use tokio::sync::watch;
 use crate::ansible::engine::{Engine, ProcessEngine};
 use crate::ansible::processes::Stop;
 use crate::ansible::vault::VaultPassword;
+use crate::ansible::warm::WarmEngine;
 use crate::metrics::Metrics;
 use crate::proxmox::status::LiveStatus;
 use crate::runs::Runs;
-use crate::settings::Settings;
+use crate::settings::{EngineChoice, Settings};
 use crate::{App, app};
 pub use data_dir::Held;
 
@@ -53,7 +54,7 @@ pub fn build(settings: Settings) -> Result<Arc<App>, StartError> {
     }
     let vault = VaultPassword::prepare(&settings.vault, &settings.runs_dir)
         .map_err(|e| unusable(&settings.runs_dir, e))?;
-    let engine = Box::new(ProcessEngine::new(settings.runner.clone()));
+    let engine = engine(&settings);
     let metrics = Arc::new(Metrics::new(engine.name()));
     let runs = Runs::open(settings.clone(), engine, vault, metrics.clone())
         .map_err(|e| unusable(&settings.data_dir, e))?;
@@ -64,6 +65,22 @@ pub fn build(settings: Settings) -> Result<Arc<App>, StartError> {
 
 fn unusable(folder: &Path, error: io::Error) -> StartError {
     StartError::Folder(folder.display().to_string(), error)
+}
+
+/// The engine that the settings ask for, as far as the runner allows it.
+fn engine(settings: &Settings) -> Box<dyn Engine> {
+    let process = || Box::new(ProcessEngine::new(settings.runner.clone()));
+    let keep = settings.engine == EngineChoice::Warm;
+    if settings.engine == EngineChoice::Process {
+        return process();
+    }
+    match WarmEngine::new(&settings.runner, &settings.project_root, &settings.runs_dir, keep) {
+        Ok(warm) => Box::new(warm),
+        Err(reason) => {
+            tracing::info!(%reason, "every run starts as a process");
+            process()
+        }
+    }
 }
 
 /// Serves until SIGTERM or SIGINT.

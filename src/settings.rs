@@ -36,6 +36,17 @@ pub enum LogFormat {
     Json,
 }
 
+/// How playbook runs are started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// Warm where the runner is Ansible's own, let go when there is nothing to do for a while.
+    Auto,
+    /// A new process for each run.
+    Process,
+    /// Warm, and kept.
+    Warm,
+}
+
 /// Where the vault password comes from, before anything is made of it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum VaultSource {
@@ -93,6 +104,8 @@ pub struct Settings {
     pub runner: PathBuf,
     /// `RANGE42_DATA_DIR`: the folder that holds the history of runs and their logs.
     pub data_dir: PathBuf,
+    /// `RANGE42_ENGINE`.
+    pub engine: EngineChoice,
     /// `RANGE42_RUNS_DIR`: the folder that holds one private data dir per run at work.
     pub runs_dir: PathBuf,
     /// `ANSIBLE_ROLES_PATH` as the operator set it; our own roles come after it.
@@ -137,6 +150,7 @@ impl Settings {
                 .map_or_else(|| data_dir.join("runs"), |dir| absolute(&project_root.join(dir))),
             data_dir,
             limits: Limits::from_map(env)?,
+            engine: engine(get("RANGE42_ENGINE").unwrap_or("process"))?,
             roles_path: get("ANSIBLE_ROLES_PATH").map(str::to_owned),
             status: status_settings(&get)?,
             project_root,
@@ -250,6 +264,18 @@ fn log_format(value: &str) -> Result<LogFormat, SettingsError> {
     }
 }
 
+fn engine(value: &str) -> Result<EngineChoice, SettingsError> {
+    match value {
+        "auto" => Ok(EngineChoice::Auto),
+        "process" => Ok(EngineChoice::Process),
+        "warm" => Ok(EngineChoice::Warm),
+        _ => Err(SettingsError {
+            name: "RANGE42_ENGINE",
+            reason: format!("{value:?} is none of \"auto\", \"process\" and \"warm\""),
+        }),
+    }
+}
+
 /// The executable that is named must be there. The default one may be missing, so that the
 /// service starts and can say, in every answer that needs it, what is not installed.
 fn runner(
@@ -304,6 +330,7 @@ mod tests {
             ("RANGE42_LOG", "range42=loud"),
             ("RANGE42_LOG_FORMAT", "xml"),
             ("RANGE42_RUNNER", "/nonexistent"),
+            ("RANGE42_ENGINE", "fast"),
             ("RANGE42_WS_MAX_CLIENTS", "0"),
             ("RANGE42_WS_MAX_CLIENTS", "many"),
             ("RANGE42_WS_POLL_SECONDS", "0"),

@@ -33,6 +33,27 @@ pub struct Job {
 }
 
 impl Job {
+    /// What ansible-runner is called with.
+    pub fn words(&self) -> io::Result<Vec<OsString>> {
+        let mut words: Vec<OsString> = vec![
+            "run".into(),
+            self.private_data_dir.clone().into(),
+            "--quiet".into(),
+            "--ident".into(),
+            self.run_id.clone().into(),
+            "--playbook".into(),
+            self.playbook.clone().into(),
+            "--inventory".into(),
+            self.inventory.clone().into(),
+        ];
+        // Joined by `=`, so that no value can be taken for an option of the runner.
+        words.extend(self.limit.as_ref().map(|limit| format!("--limit={limit}").into()));
+        if !self.arguments.is_empty() {
+            words.push(format!("--cmdline={}", quoted_words(&self.arguments)?).into());
+        }
+        Ok(words)
+    }
+
     /// The folder that the engine's process writes its artifacts to.
     pub fn artifacts(&self) -> PathBuf {
         self.private_data_dir.join("artifacts").join(&self.run_id)
@@ -53,6 +74,11 @@ pub trait Engine: Send + Sync {
     /// A name for metrics and logs.
     fn name(&self) -> &'static str;
 
+    /// What it is doing and why, for a person who asks whether the server is well.
+    fn describe(&self) -> String {
+        self.name().to_owned()
+    }
+
     /// Starts the process; an error means that nothing was started.
     fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, io::Result<Launched>>;
 }
@@ -72,31 +98,24 @@ impl ProcessEngine {
     fn command(&self, job: &Job) -> io::Result<Command> {
         let log = File::create(job.private_data_dir.join(RUNNER_LOG))?;
         let mut command = Command::new(&self.runner);
+        self.surround(&mut command, &job.run_id);
         command
-            .arg("run")
-            .arg(&job.private_data_dir)
-            .arg("--quiet")
-            .args(["--ident", &job.run_id])
-            .arg("--playbook")
-            .arg(&job.playbook)
-            .arg("--inventory")
-            .arg(&job.inventory);
-        // Joined by `=`, so that no value can be taken for an option of the runner.
-        command.args(job.limit.as_ref().map(|limit| format!("--limit={limit}")));
-        if !job.arguments.is_empty() {
-            command.arg(format!("--cmdline={}", quoted_words(&job.arguments)?));
-        }
-        command
+            .args(job.words()?)
             .current_dir(&job.private_data_dir)
-            .env("PATH", search_path(&self.runner))
-            .env(RUN_ID_VARIABLE, &job.run_id)
-            .env_remove("VAULT_PASSWORD")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
-            .stderr(log)
+            .stderr(log);
+        Ok(command)
+    }
+
+    /// Gives a command the environment of a run.
+    pub(super) fn surround(&self, command: &mut Command, run_id: &str) {
+        command
+            .env("PATH", search_path(&self.runner))
+            .env(RUN_ID_VARIABLE, run_id)
+            .env_remove("VAULT_PASSWORD")
             // A Ctrl-C at the server's terminal is for the server, which then ends its runs.
             .process_group(0);
-        Ok(command)
     }
 }
 

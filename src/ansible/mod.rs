@@ -13,4 +13,5 @@ pub mod extra_vars;
 pub mod job_events;
 pub mod processes;
 pub mod vault;
+pub mod warm;
 pub mod workdir;

@@ -1,0 +1,185 @@
+//! The warm engine: a Python that has Ansible loaded and forks itself for each job.
+//!
+//! Nearly all of a short run is Python starting and importing. The program `engine/warm.py`
+//! does that once. It is started with the first run, serves until it asks to be replaced or
+//! has had nothing to do for a while, and whatever it cannot do is done by a process of the
+//! run's own: while it starts, when it refuses, and when it is gone.
+
+mod script;
+mod server;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::process::Command;
+use uuid::Uuid;
+
+use super::engine::{Engine, Job, Launched, ProcessEngine};
+use server::{Event, Listener, Refusal, Server};
+
+/// The program, below the project root.
+const PROGRAM: &str = "engine/warm.py";
+
+/// After a failure, runs go on as processes for this long before the next attempt.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Without a job for this long, the memory is worth more than the next run's second.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// Runs jobs in forks of a Python that has Ansible loaded, and the rest as processes.
+pub struct WarmEngine {
+    parts: Arc<Parts>,
+}
+
+/// What the engine and the tasks that watch its servers share.
+struct Parts {
+    process: ProcessEngine,
+    interpreter: PathBuf,
+    program: PathBuf,
+    runs_dir: PathBuf,
+    keep: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    server: Option<Arc<Server>>,
+    starting: bool,
+    /// Why there is no server, and since when.
+    trouble: Option<(String, Instant)>,
+    warm: u64,
+    cold: u64,
+}
+
+impl WarmEngine {
+    /// An engine for the Python that `runner` is a script of, with the program below `root`.
+    /// With `keep` it stays loaded however long there is nothing to do. The error says why
+    /// this runner can only be run as a process.
+    pub fn new(runner: &Path, root: &Path, runs_dir: &Path, keep: bool) -> Result<Self, String> {
+        let (interpreter, program) = (script::interpreter(runner)?, root.join(PROGRAM));
+        if !program.is_file() {
+            return Err(format!("{} is not there", program.display()));
+        }
+        let process = ProcessEngine::new(runner.to_owned());
+        let (runs_dir, state) = (runs_dir.to_owned(), Mutex::default());
+        let parts = Parts { process, interpreter, program, runs_dir, keep, state };
+        Ok(Self { parts: Arc::new(parts) })
+    }
+}
+
+impl Engine for WarmEngine {
+    fn name(&self) -> &'static str {
+        "warm"
+    }
+
+    fn describe(&self) -> String {
+        let state = self.parts.state();
+        let counts = format!("{} runs warm, {} as a process", state.warm, state.cold);
+        match (&state.server, &state.trouble) {
+            (Some(server), _) => format!("warm ({}; {counts})", server.versions()),
+            (None, Some((reason, _))) => format!("process (not warm: {reason}; {counts})"),
+            (None, None) => format!("process (warm after the first run; {counts})"),
+        }
+    }
+
+    fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, io::Result<Launched>> {
+        Box::pin(async move {
+            if let Some(server) = self.parts.server(job) {
+                match server.launch(job).await {
+                    Ok(launched) => {
+                        self.parts.state().warm += 1;
+                        return Ok(launched);
+                    }
+                    Err(Refusal::NothingStarted(reason)) => {
+                        tracing::info!(%reason, "the run starts as a process");
+                    }
+                    Err(Refusal::Unknown(error)) => return Err(error),
+                }
+            }
+            self.parts.state().cold += 1;
+            self.parts.process.launch(job).await
+        })
+    }
+}
+
+impl Parts {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server, if it is ready. Where there is none, one is started for the runs to come.
+    fn server(self: &Arc<Self>, job: &Job) -> Option<Arc<Server>> {
+        let mut state = self.state();
+        let calm = state.trouble.as_ref().is_none_or(|(_, since)| since.elapsed() > PAUSE);
+        if state.server.is_none() && !state.starting && calm {
+            state.starting = true;
+            let envvars = std::fs::read(job.private_data_dir.join("env/envvars"));
+            tokio::spawn(self.clone().serve(envvars.unwrap_or_default()));
+        }
+        state.server.clone()
+    }
+
+    /// Starts a server, makes it the current one when it is ready, and listens to its end.
+    /// `envvars` is a job's own: Ansible is loaded with the settings that jobs have.
+    fn serve(self: Arc<Self>, envvars: Vec<u8>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            match self.start(&envvars).await {
+                Ok((server, listener)) => {
+                    tracing::info!(versions = server.versions(), "the warm engine is ready");
+                    self.listen(server, listener, envvars).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no warm engine; runs start as processes");
+                    let trouble = Some((error.to_string(), Instant::now()));
+                    let mut state = self.state();
+                    // One that was to be replaced is not kept: it may know no more than to refuse.
+                    (state.server, state.starting, state.trouble) = (None, false, trouble);
+                }
+            }
+        })
+    }
+
+    async fn start(&self, envvars: &[u8]) -> io::Result<(Server, Listener)> {
+        let id = Uuid::now_v7();
+        let opening = json!({
+            "run_id": id.to_string(), "folder": self.runs_dir.join(format!("{id}.rehearsal")),
+            "envvars": serde_json::from_slice::<Value>(envvars)?,
+        });
+        let mut command = Command::new(&self.interpreter);
+        // The nil id leaves room in the environment for that of a run.
+        self.process.surround(&mut command, &Uuid::nil().to_string());
+        command.arg(&self.program);
+        server::start(command, opening).await
+    }
+
+    async fn listen(self: Arc<Self>, server: Server, mut listener: Listener, envvars: Vec<u8>) {
+        let server = Arc::new(server);
+        let ours = Arc::downgrade(&server);
+        {
+            // One that was there before takes no more jobs and ends when its last one has.
+            let mut state = self.state();
+            (state.server, state.starting, state.trouble) = (Some(server), false, None);
+        }
+        let let_go = || {
+            let mut state = self.state();
+            state.server.take_if(|current| Arc::as_ptr(current) == ours.as_ptr());
+        };
+        loop {
+            match listener.next(IDLE).await {
+                Event::Spent(reason) => {
+                    tracing::info!(%reason, "the warm engine is replaced");
+                    self.state().starting = true;
+                    tokio::spawn(self.clone().serve(envvars.clone()));
+                }
+                Event::Idle if !self.keep => let_go(),
+                Event::Idle => {}
+                Event::Ended => break,
+            }
+        }
+        let_go();
+    }
+}

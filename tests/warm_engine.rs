@@ -1,0 +1,200 @@
+//! The warm engine: the same outcomes as a process has, nothing of one job seen by another,
+//! and a server of it that may die, be replaced or be missing.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use range42_backend_api::ansible::engine::{Engine, Job, Launched};
+use range42_backend_api::ansible::warm::WarmEngine;
+use support::demo::{root, venv};
+use support::stub::write;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// Runs a Python program of tests/engine, which prints what differs.
+fn passes(program: &str) {
+    let done = Command::new(venv("python"))
+        .arg(root().join("tests/engine").join(program))
+        .env("ANSIBLE_RUNNER", venv("ansible-runner"))
+        .output()
+        .unwrap();
+    let said = [done.stdout, done.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(done.status.success(), "{}", said.concat());
+    println!("{}", said.concat());
+}
+
+#[test]
+fn both_engines_leave_the_same() {
+    passes("parity.py");
+}
+
+#[test]
+fn jobs_see_nothing_of_one_another() {
+    passes("isolation.py");
+}
+
+const PLAY: &str = "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - pause: {seconds: 1}
+      when: slow | default(false)
+    - debug: {msg: hello}
+";
+
+struct Jobs {
+    dir: TempDir,
+    engine: WarmEngine,
+}
+
+impl Jobs {
+    /// An engine with a copy of its program, so that a test can change it.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for file in fs::read_dir(root().join("engine/forkserver")).unwrap().flatten() {
+            if file.path().is_file() {
+                let text = fs::read_to_string(file.path()).unwrap();
+                write(&dir.path().join("engine/forkserver").join(file.file_name()), &text);
+            }
+        }
+        write(&dir.path().join("engine/warm.py"), include_str!("../engine/warm.py"));
+        let runner = venv("ansible-runner");
+        let engine = WarmEngine::new(&runner, dir.path(), dir.path(), false).unwrap();
+        Self { dir, engine }
+    }
+
+    fn job(&self, slow: bool) -> Job {
+        let run_id = Uuid::now_v7().to_string();
+        let folder = self.dir.path().join(&run_id);
+        let host = "all: {hosts: {one: {ansible_connection: local}}}\n";
+        write(&folder.join("project/play.yml"), PLAY);
+        write(&folder.join("inventory/hosts.yml"), host);
+        write(&folder.join("env/extravars"), &format!("{{slow: {slow}}}\n"));
+        write(&folder.join("env/envvars"), &format!("{{\"RANGE42_RUN_ID\": \"{run_id}\"}}"));
+        Job {
+            run_id,
+            playbook: PathBuf::from("play.yml"),
+            inventory: folder.join("inventory/hosts.yml"),
+            private_data_dir: folder,
+            limit: Some("one".to_owned()),
+            arguments: vec!["-v".to_owned()],
+        }
+    }
+
+    async fn launch(&self, job: &Job) -> Launched {
+        self.engine.launch(job).await.unwrap()
+    }
+
+    async fn run(&self) -> Option<i32> {
+        let job = self.job(false);
+        let code = self.launch(&job).await.ended.await.unwrap();
+        assert_eq!(fs::read_to_string(job.artifacts().join("rc")).unwrap(), "0");
+        code
+    }
+
+    /// Runs one as a process, which starts the server, and waits until that is ready.
+    async fn warmed_up() -> Self {
+        let jobs = Self::new();
+        assert_eq!(
+            jobs.engine.describe(),
+            "process (warm after the first run; 0 runs warm, 0 as a process)"
+        );
+        assert_eq!(jobs.run().await, Some(0));
+        jobs.described("warm (ansible-core 2.").await;
+        jobs
+    }
+
+    async fn described(&self, start: &str) {
+        until(|| self.engine.describe().starts_with(start), || self.engine.describe()).await;
+    }
+}
+
+async fn until(mut holds: impl FnMut() -> bool, instead: impl Fn() -> String) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", instead());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The parent of a process, which for a job that runs warm is the server.
+fn parent(pid: u32) -> u32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+fn is_there(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}/environ")).exists()
+        && fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| !environ.is_empty())
+}
+
+fn kill(pid: u32) {
+    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn the_second_run_is_warm_and_the_server_ends_with_its_engine() {
+    let jobs = Jobs::warmed_up().await;
+    let job = jobs.job(true);
+    let launched = jobs.launch(&job).await;
+    let server = parent(launched.pid);
+    assert_ne!(server, std::process::id());
+    let carried = || fs::read(format!("/proc/{}/environ", launched.pid)).unwrap_or_default();
+    let wanted = format!("RANGE42_RUN_ID={}\0", job.run_id).into_bytes();
+    let carries = || carried().windows(wanted.len()).any(|piece| piece == wanted);
+    until(carries, || "the run's id is not in the environment of its process".to_owned()).await;
+    assert_eq!(launched.ended.await.unwrap(), Some(0));
+    assert!(jobs.engine.describe().ends_with("; 1 runs warm, 1 as a process)"));
+    let events = fs::read_dir(job.artifacts().join("job_events")).unwrap().count();
+    assert!(events > 5, "{events} events");
+    drop(jobs);
+    until(|| !is_there(server), || "the server outlives its engine".to_owned()).await;
+}
+
+#[tokio::test]
+async fn a_job_outlives_a_server_that_is_killed() {
+    let jobs = Jobs::warmed_up().await;
+    let job = jobs.job(true);
+    let launched = jobs.launch(&job).await;
+    kill(parent(launched.pid));
+    let begun = Instant::now();
+    assert_eq!(launched.ended.await.unwrap(), None, "nobody is left to tell the exit code");
+    assert!(begun.elapsed() > Duration::from_millis(500), "its end was not waited for");
+    assert_eq!(fs::read_to_string(job.artifacts().join("rc")).unwrap(), "0");
+    assert_eq!(jobs.run().await, Some(0));
+    jobs.described("warm (").await;
+    assert!(jobs.engine.describe().contains("1 runs warm, 2 as a process"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_out_of_date_is_replaced() {
+    let jobs = Jobs::warmed_up().await;
+    let job = jobs.job(true);
+    let launched = jobs.launch(&job).await;
+    let server = parent(launched.pid);
+    write(&jobs.dir.path().join("engine/forkserver/new.py"), "");
+    assert_eq!(jobs.run().await, Some(0));
+    assert!(jobs.engine.describe().contains("1 runs warm, 2 as a process"));
+    until(|| !is_there(server), || "the old server stays".to_owned()).await;
+    assert_eq!(launched.ended.await.unwrap(), Some(0), "what it had begun is finished");
+    assert_eq!(jobs.run().await, Some(0));
+    assert!(jobs.engine.describe().starts_with("warm ("), "{}", jobs.engine.describe());
+    assert!(jobs.engine.describe().contains("2 runs warm"));
+}
+
+#[tokio::test]
+async fn without_a_server_runs_start_as_processes() {
+    let jobs = Jobs::new();
+    write(&jobs.dir.path().join("engine/warm.py"), "raise SystemExit('no such luck')\n");
+    for _ in 0..2 {
+        assert_eq!(jobs.run().await, Some(0));
+    }
+    jobs.described("process (not warm: it did not get ready; 0 runs warm, 2").await;
+    let stub = jobs.dir.path().join("bin/ansible-runner");
+    write(&stub, "#!/bin/sh\n");
+    assert!(WarmEngine::new(&stub, root(), jobs.dir.path(), false).is_err());
+}
