@@ -10,15 +10,15 @@ mod server;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::process::Command;
 use uuid::Uuid;
 
-use super::engine::{Engine, Job, Launched, ProcessEngine};
+use super::engine::{Engine, Job, Launched, ProcessEngine, RUN_ID_VARIABLE};
 use server::{Event, Listener, Refusal, Server};
 
 /// The program, below the project root.
@@ -118,36 +118,19 @@ impl Parts {
         if state.server.is_none() && !state.starting && calm {
             state.starting = true;
             let envvars = std::fs::read(job.private_data_dir.join("env/envvars"));
-            tokio::spawn(self.clone().serve(envvars.unwrap_or_default()));
+            tokio::spawn(serve(Arc::downgrade(self), envvars.unwrap_or_default()));
         }
         state.server.clone()
     }
 
-    /// Starts a server, makes it the current one when it is ready, and listens to its end.
-    /// `envvars` is a job's own: Ansible is loaded with the settings that jobs have.
-    fn serve(self: Arc<Self>, envvars: Vec<u8>) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            match self.start(&envvars).await {
-                Ok((server, listener)) => {
-                    tracing::info!(versions = server.versions(), "the warm engine is ready");
-                    self.listen(server, listener, envvars).await;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "no warm engine; runs start as processes");
-                    let trouble = Some((error.to_string(), Instant::now()));
-                    let mut state = self.state();
-                    // One that was to be replaced is not kept: it may know no more than to refuse.
-                    (state.server, state.starting, state.trouble) = (None, false, trouble);
-                }
-            }
-        })
-    }
-
     async fn start(&self, envvars: &[u8]) -> io::Result<(Server, Listener)> {
         let id = Uuid::now_v7();
+        let mut envvars: Map<String, Value> = serde_json::from_slice(envvars)?;
+        // The rehearsal is a run of its own, and must not end with that of the job.
+        envvars.remove(RUN_ID_VARIABLE);
         let opening = json!({
             "run_id": id.to_string(), "folder": self.runs_dir.join(format!("{id}.rehearsal")),
-            "envvars": serde_json::from_slice::<Value>(envvars)?,
+            "envvars": envvars,
         });
         let mut command = Command::new(&self.interpreter);
         // The nil id leaves room in the environment for that of a run.
@@ -156,30 +139,68 @@ impl Parts {
         server::start(command, opening).await
     }
 
-    async fn listen(self: Arc<Self>, server: Server, mut listener: Listener, envvars: Vec<u8>) {
+    /// Makes a server the current one. One that was there before takes no more jobs, and ends
+    /// when its last one has.
+    fn install(&self, server: Server) -> Weak<Server> {
+        tracing::info!(versions = server.versions(), "the warm engine is ready");
         let server = Arc::new(server);
-        let ours = Arc::downgrade(&server);
-        {
-            // One that was there before takes no more jobs and ends when its last one has.
-            let mut state = self.state();
-            (state.server, state.starting, state.trouble) = (Some(server), false, None);
+        let installed = Arc::downgrade(&server);
+        let mut state = self.state();
+        (state.server, state.starting, state.trouble) = (Some(server), false, None);
+        installed
+    }
+
+    fn let_go(&self, server: &Weak<Server>) {
+        self.state().server.take_if(|current| Arc::as_ptr(current) == server.as_ptr());
+    }
+
+    fn failed(&self, error: &io::Error) {
+        tracing::warn!(%error, "no warm engine; runs start as processes");
+        let mut state = self.state();
+        // One that was to be replaced is not kept: it may know no more than to refuse.
+        (state.server, state.starting) = (None, false);
+        state.trouble = Some((error.to_string(), Instant::now()));
+    }
+}
+
+/// Starts a server and listens to it to its end, for as long as there is an engine to serve.
+/// `envvars` is a job's own: Ansible is loaded with the settings that jobs have.
+fn serve(engine: Weak<Parts>, envvars: Vec<u8>) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let Some(parts) = engine.upgrade() else { return };
+        match parts.start(&envvars).await {
+            Ok((server, listener)) => {
+                let server = parts.install(server);
+                drop(parts);
+                listen(&engine, &server, listener, &envvars).await;
+            }
+            Err(error) => parts.failed(&error),
         }
-        let let_go = || {
-            let mut state = self.state();
-            state.server.take_if(|current| Arc::as_ptr(current) == ours.as_ptr());
-        };
-        loop {
-            match listener.next(IDLE).await {
+    })
+}
+
+async fn listen(
+    engine: &Weak<Parts>,
+    server: &Weak<Server>,
+    mut listener: Listener,
+    envvars: &[u8],
+) {
+    loop {
+        let event = listener.next(IDLE).await;
+        let ended = matches!(event, Event::Ended);
+        if let Some(parts) = engine.upgrade() {
+            match event {
                 Event::Spent(reason) => {
                     tracing::info!(%reason, "the warm engine is replaced");
-                    self.state().starting = true;
-                    tokio::spawn(self.clone().serve(envvars.clone()));
+                    parts.state().starting = true;
+                    tokio::spawn(serve(engine.clone(), envvars.to_owned()));
                 }
-                Event::Idle if !self.keep => let_go(),
-                Event::Idle => {}
-                Event::Ended => break,
+                Event::Idle if parts.keep => {}
+                Event::Idle | Event::Ended => parts.let_go(server),
             }
         }
-        let_go();
+        if ended {
+            break;
+        }
     }
 }

@@ -83,7 +83,7 @@ case("files", play("- copy: {content: \"x\\n\", dest: '{{ playbook_dir }}/out.tx
 case("check mode", play("- copy: {content: x, dest: /nonexistent/y}\n  ignore_errors: true\n- command: echo hi"), arguments="--check --diff")
 case("environment", play("- shell: printf '%s|' \"$FOO\" \"$HOME\" \"$LANG\"\n  environment: {FOO: b a r}\n"
                          "- shell: env | cut -d= -f1 | sort\n- shell: ulimit -n; ulimit -c"))
-case("signals", play("- shell: grep -E 'Sig(Blk|Ign|Cgt)' /proc/self/status\n- shell: grep -E 'Sig(Blk|Ign)' /proc/$PPID/status"))
+case("signals", play("- shell: sed -nE 's/(Sig(Blk|Ign)):.*(.{8})$/\\1 \\3/p' /proc/self/status /proc/$PPID/status"))
 case("async", play("- command: sleep 0.3\n  async: 10\n  poll: 1\n- shell: echo late\n  async: 10\n  poll: 0\n  register: job\n"
                    "- async_status: {jid: '{{ job.ansible_job_id }}'}\n  register: it\n  until: it.finished\n  retries: 20\n  delay: 1",
                    "  vars: {ansible_async_dir: '{{ playbook_dir }}/async'}\n"))

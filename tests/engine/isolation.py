@@ -53,7 +53,9 @@ def look(where):
             "trace": [hasattr(builtins, "trace"), hasattr(sys, "trace"), os.environ.get("TRACE")],
             "environment": dict(os.environ), "argv": sys.argv, "path": sys.path, "executable": sys.executable,
             "folder": os.getcwd(), "temp": tempfile.gettempdir(), "locale": locale.getlocale(),
-            "status": [status[name] for name in ("Umask", "Groups", "SigBlk", "SigIgn", "SigCgt")],
+            "umask": status["Umask"], "groups": status["Groups"],
+            # Without the two signals that the C library keeps for itself.
+            "signals": [hex(int(status[name], 16) & ~(3 << 31)) for name in ("SigBlk", "SigIgn", "SigCgt")],
             "limits": open("/proc/self/limits").read(), "threads": threading.active_count(),
             "descriptors": sorted(re.sub("[0-9]+", "N", link) for link in links),
             "terminal": [(stream.isatty(), getattr(stream, "errors", None), getattr(stream, "line_buffering", None))
