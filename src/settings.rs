@@ -150,7 +150,7 @@ impl Settings {
                 .map_or_else(|| data_dir.join("runs"), |dir| absolute(&project_root.join(dir))),
             data_dir,
             limits: Limits::from_map(env)?,
-            engine: engine(get("RANGE42_ENGINE").unwrap_or("process"))?,
+            engine: engine(get("RANGE42_ENGINE").unwrap_or("auto"))?,
             roles_path: get("ANSIBLE_ROLES_PATH").map(str::to_owned),
             status: status_settings(&get)?,
             project_root,

@@ -219,7 +219,7 @@ class Isolation(unittest.TestCase):
         for victim in tree:
             os.kill(victim, signal.SIGKILL)
         self.assertIsNone(self.warm.end(number))
-        self.assertEqual(carriers(job.run_id), set())
+        self.assertTrue(wait_until(lambda: not carriers(job.run_id)), carriers(job.run_id))
 
     # ------------------------------------------------------------------ what is done
 

@@ -93,6 +93,8 @@ pub fn settings(dir: &Path, inventory: &Path) -> HashMap<String, String> {
         ("API_BACKEND_INVENTORY_DIR".to_owned(), path(inventory)),
         ("API_BACKEND_PUBLIC_PLAYBOOKS_DIR".to_owned(), path(&root().join("playbooks"))),
         ("RANGE42_RUNNER".to_owned(), path(&venv("ansible-runner"))),
+        // The warm engine has tests of its own; loading it for one run each would take longer.
+        ("RANGE42_ENGINE".to_owned(), "process".to_owned()),
         ("RANGE42_DATA_DIR".to_owned(), path(&dir.join("data"))),
         ("RANGE42_RUNS_DIR".to_owned(), path(&dir.join("data/runs"))),
         ("HOST".to_owned(), "127.0.0.1".to_owned()),
