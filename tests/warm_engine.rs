@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use range42_backend_api::ansible::engine::{Engine, Job, Launched};
 use range42_backend_api::ansible::warm::WarmEngine;
-use support::demo::{root, venv};
+use serde_json::{Value, json};
+use support::demo::{self, DemoProxmox, root, venv};
+use support::server::Client;
 use support::stub::write;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -197,4 +199,39 @@ async fn without_a_server_runs_start_as_processes() {
     let stub = jobs.dir.path().join("bin/ansible-runner");
     write(&stub, "#!/bin/sh\n");
     assert!(WarmEngine::new(&stub, root(), jobs.dir.path(), false).is_err());
+}
+
+/// What a `vms/list` answered, but for the seconds that count on.
+fn without_uptime(mut listed: Value) -> Value {
+    for guest in listed["result"][0].as_array_mut().unwrap() {
+        guest["vm_uptime"].take();
+    }
+    listed
+}
+
+#[tokio::test]
+async fn a_server_answers_the_same_from_either_engine() {
+    let (dir, proxmox) = (tempfile::tempdir().unwrap(), DemoProxmox::start());
+    let mut settings = demo::settings(dir.path(), &proxmox.inventory());
+    settings.insert("RANGE42_ENGINE".to_owned(), "auto".to_owned());
+    let client = Client::new(&settings);
+    let list = json!({ "proxmox_node": "px-testing" });
+    let post = async |path: &str, body: &Value| {
+        let answer = client.json("POST", &format!("/v0/admin/proxmox/vms/{path}"), body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    };
+    let describe = || client.app.runs.engine();
+
+    let cold = without_uptime(post("list", &list).await);
+    until(|| describe().starts_with("warm (ansible-core"), describe).await;
+    let ready = client.get("/readyz").await.json();
+    assert!(ready["checks"]["runner"]["reason"].as_str().unwrap().contains("engine warm ("));
+    assert_eq!(without_uptime(post("list", &list).await), cold);
+    assert_eq!(cold["result"][0].as_array().unwrap().len(), 12);
+
+    let guest = json!({ "proxmox_node": "px-testing", "vm_id": 1003 });
+    post("vm_id/start", &guest).await;
+    assert_eq!(post("list", &list).await["result"][0][3]["vm_status"], "running");
+    assert!(describe().contains("; 3 runs warm, 1 as a process)"), "{}", describe());
 }

@@ -261,9 +261,9 @@ impl Runs {
         self.inner.metrics.count_runs(states);
     }
 
-    /// The name of the engine that starts playbook runs.
-    pub fn engine(&self) -> &'static str {
-        self.inner.engine.name()
+    /// The engine that starts playbook runs, and how it is.
+    pub fn engine(&self) -> String {
+        self.inner.engine.describe()
     }
 
     /// Takes no more runs, and lets go of those that wait: none of them was begun.
