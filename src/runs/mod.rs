@@ -1,8 +1,8 @@
 //! The life of a run: from a plan to an outcome, whatever becomes of the client.
 //!
 //! A run is accepted, waits for its turn in the [`queue`], and is then at work in a task of
-//! its own ([`life`], [`work`]). What it prints is kept by a [`recorder`] in its [`journal`],
-//! what is known of it in the [`history`]; [`recovery`] settles what a killed server left.
+//! its own (`life`, `work`). What it prints is kept by a `recorder` in its [`journal`],
+//! what is known of it in the [`history`]; `recovery` settles what a killed server left.
 
 pub mod history;
 pub mod journal;

@@ -1,6 +1,6 @@
 //! Live status: what Proxmox's guests do, for any number of clients at the price of one.
 //!
-//! One [`poller`] per node asks Proxmox while anybody watches; what it finds becomes the next
+//! One `poller` per node asks Proxmox while anybody watches; what it finds becomes the next
 //! version of a [`View`]; each client is told its way from the version it has ([`Told`]).
 
 mod credentials;
