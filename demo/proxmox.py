@@ -45,13 +45,16 @@ all:
               proxmox_api_token_secret: {token_secret}
               proxmox_validate_certs: true
               proxmox_ca_file: {cert}
-    # Three names for this machine, to try ping and the bundles on.
+    # Three names for this machine, to try ping and the bundles on. Our bundles
+    # say what they would do and leave it as it is.
     demo_linux:
       hosts:
         demo-linux-01:
         demo-linux-02:
         demo-linux-03:
       vars:
+        range42_plan_only: true
+        ansible_become: false
         ansible_connection: local
         ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
 """

@@ -1,8 +1,10 @@
 //! What the command line does.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
 use crate::kong::{self, Gateway};
+use crate::routes::curl_scripts::{Script, scripts};
 use crate::routes::openapi as document;
 use crate::serve::serve as run_server;
 use crate::settings::{LogFormat, Settings};
@@ -116,6 +119,64 @@ pub fn kong(settings: &Settings, arguments: &KongArguments) -> ExitCode {
         }
         Err(error) => failed(&error),
     }
+}
+
+/// What `curl-scripts` is told.
+#[derive(clap::Args)]
+pub struct CurlScriptsArguments {
+    /// The folder that they are written to.
+    #[arg(default_value = "curl_utils")]
+    folder: PathBuf,
+    /// Compare with the scripts in the folder instead, and fail where they differ.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Writes the curl scripts, or compares them with those in the folder.
+pub fn curl_scripts(arguments: &CurlScriptsArguments) -> ExitCode {
+    let folder = &arguments.folder;
+    let done = if arguments.check { check_scripts(folder) } else { write_scripts(folder) };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("{}: {error}", folder.display())),
+    }
+}
+
+fn write_scripts(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for name in committed_scripts(folder)? {
+        fs::remove_file(folder.join(name))?;
+    }
+    for Script { name, text } in scripts() {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true).mode(0o755);
+        options.open(folder.join(name))?.write_all(text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn check_scripts(folder: &Path) -> io::Result<()> {
+    let mut stray = committed_scripts(folder)?;
+    let mut stale = Vec::new();
+    for Script { name, text } in scripts() {
+        if fs::read_to_string(folder.join(&name)).ok() != Some(text) {
+            stale.push(name.clone());
+        }
+        stray.retain(|found| *found != name);
+    }
+    stale.extend(stray);
+    if stale.is_empty() {
+        return Ok(());
+    }
+    let stale = stale.join(", ");
+    Err(io::Error::other(format!("not current: {stale}: write them with `curl-scripts`")))
+}
+
+/// The scripts that are there, by the names of their files.
+fn committed_scripts(folder: &Path) -> io::Result<Vec<String>> {
+    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().into_string()));
+    let names: Vec<_> = names.collect::<io::Result<_>>()?;
+    Ok(names.into_iter().flatten().filter(|name| name.ends_with(".sh")).collect())
 }
 
 /// Asks the server of this machine for its document.

@@ -26,6 +26,8 @@ enum Command {
     },
     /// Print the gateway's configuration for Kong.
     Kong(commands::KongArguments),
+    /// Write the curl scripts, one for each operation.
+    CurlScripts(commands::CurlScriptsArguments),
     /// Ask the server of this machine for its document; the exit code says whether it answered.
     Healthcheck,
 }
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Serve => commands::serve(settings),
         Command::Openapi { check } => commands::openapi(check),
         Command::Kong(arguments) => commands::kong(&settings, &arguments),
+        Command::CurlScripts(arguments) => commands::curl_scripts(&arguments),
         Command::Healthcheck => commands::healthcheck(&settings),
     }
 }

@@ -77,7 +77,7 @@ pub struct NewVm {
 /// A request to add a Linux user.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
-    "proxmox_node": "px-testing", "hosts": "all", "user": "operator", "password": "change.me-42",
+    "proxmox_node": "px-testing", "hosts": "demo_linux", "user": "operator", "password": "change.me-42",
     "change_pwd_at_logon": true, "shell_path": "/bin/bash",
 }))]
 pub struct AddUserRequest {
@@ -104,7 +104,7 @@ pub struct AddUserRequest {
 /// A request to install basic packages.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
-    "proxmox_node": "px-testing", "hosts": "all", "install_package_basics": true,
+    "proxmox_node": "px-testing", "hosts": "demo_linux", "install_package_basics": true,
     "install_package_firewalls": false, "install_package_docker": false,
     "install_package_docker_compose": false, "install_package_utils_json": true,
     "install_package_utils_network": true, "install_ntpclient_and_update_time": false,
@@ -146,7 +146,7 @@ pub struct BasicPackagesRequest {
 /// A request to install Docker.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
-    "proxmox_node": "px-testing", "hosts": "all", "install_package_docker": true,
+    "proxmox_node": "px-testing", "hosts": "demo_linux", "install_package_docker": true,
     "install_ntpclient_and_update_time": false, "packages_cleaning": false,
 }))]
 pub struct DockerRequest {
@@ -170,7 +170,7 @@ pub struct DockerRequest {
 /// A request to install Docker Compose.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
-    "proxmox_node": "px-testing", "hosts": "all", "install_package_docker": true,
+    "proxmox_node": "px-testing", "hosts": "demo_linux", "install_package_docker": true,
     "install_package_docker_compose": true, "install_ntpclient_and_update_time": false,
     "packages_cleaning": false,
 }))]
@@ -198,7 +198,7 @@ pub struct DockerComposeRequest {
 /// A request to install dot-files.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
-    "proxmox_node": "px-testing", "hosts": "all", "user": "operator",
+    "proxmox_node": "px-testing", "hosts": "demo_linux", "user": "operator",
     "install_vim_dot_files": true, "install_zsh_dot_files": true, "apply_for_root": false,
 }))]
 pub struct DotFilesRequest {

@@ -6,6 +6,7 @@ pub mod bundles;
 pub mod caller;
 pub mod claims;
 pub mod cors;
+pub mod curl_scripts;
 pub mod docs;
 pub mod edge;
 pub mod firewall;

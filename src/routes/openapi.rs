@@ -92,8 +92,13 @@ fn path_parameter(path: &str) -> Option<Value> {
         "required": true,
         "description": "The name below its folder. The slashes of a nested one are sent as %2F.",
         "schema": { "type": "string", "pattern": "^[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*$", "maxLength": 1024 },
-        "example": if name == "scenario_name" { "demo_lab" } else { "ping" },
+        "example": path_example(name),
     }))
+}
+
+/// A value of a path parameter that works with the bundles and scenarios that we bring.
+pub fn path_example(parameter: &str) -> &'static str {
+    if parameter == "scenario_name" { "demo_lab" } else { "ping" }
 }
 
 fn preference() -> Value {

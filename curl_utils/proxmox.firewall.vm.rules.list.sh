@@ -1,0 +1,18 @@
+#!/bin/sh
+# List the rules of a guest's firewall: POST /v0/admin/proxmox/firewall/vm/rules/list
+#
+# Made by `range42-backend-api curl-scripts`; README.md beside it says how it is used.
+set -eu
+: "${BASE_URL:=http://localhost:8000}"
+: "${PROXMOX_NODE:=px-testing}"
+: "${VM_ID:=1000}"
+
+# shellcheck disable=SC2086
+curl ${CURL_OPTIONS:-} --silent --show-error --fail-with-body --write-out '\n' \
+    --request POST "$BASE_URL/v0/admin/proxmox/firewall/vm/rules/list" \
+    --header 'Content-Type: application/json' --data @- <<END
+{
+  "proxmox_node": "$PROXMOX_NODE",
+  "vm_id": "$VM_ID"
+}
+END

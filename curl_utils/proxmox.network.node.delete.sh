@@ -1,0 +1,17 @@
+#!/bin/sh
+# Delete a network interface of a node: POST /v0/admin/proxmox/network/node/delete
+#
+# Made by `range42-backend-api curl-scripts`; README.md beside it says how it is used.
+set -eu
+: "${BASE_URL:=http://localhost:8000}"
+: "${PROXMOX_NODE:=px-testing}"
+
+# shellcheck disable=SC2086
+curl ${CURL_OPTIONS:-} --silent --show-error --fail-with-body --write-out '\n' \
+    --request POST "$BASE_URL/v0/admin/proxmox/network/node/delete" \
+    --header 'Content-Type: application/json' --data @- <<END
+{
+  "proxmox_node": "$PROXMOX_NODE",
+  "iface_name": "vmbr42"
+}
+END

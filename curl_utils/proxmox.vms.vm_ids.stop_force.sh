@@ -1,0 +1,22 @@
+#!/bin/sh
+# Switch several guests off: POST /v0/admin/proxmox/vms/vm_ids/stop_force
+#
+# Made by `range42-backend-api curl-scripts`; README.md beside it says how it is used.
+set -eu
+: "${BASE_URL:=http://localhost:8000}"
+: "${PROXMOX_NODE:=px-testing}"
+: "${VM_ID_1:=1018}"
+: "${VM_ID_2:=1019}"
+
+# shellcheck disable=SC2086
+curl ${CURL_OPTIONS:-} --silent --show-error --fail-with-body --write-out '\n' \
+    --request POST "$BASE_URL/v0/admin/proxmox/vms/vm_ids/stop_force" \
+    --header 'Content-Type: application/json' --data @- <<END
+{
+  "proxmox_node": "$PROXMOX_NODE",
+  "vm_ids": [
+    "$VM_ID_1",
+    "$VM_ID_2"
+  ]
+}
+END

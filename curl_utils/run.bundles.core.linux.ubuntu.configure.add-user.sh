@@ -1,0 +1,22 @@
+#!/bin/sh
+# Add a Linux user: POST /v0/admin/run/bundles/core/linux/ubuntu/configure/add-user
+#
+# Made by `range42-backend-api curl-scripts`; README.md beside it says how it is used.
+set -eu
+: "${BASE_URL:=http://localhost:8000}"
+: "${PROXMOX_NODE:=px-testing}"
+: "${HOSTS:=demo_linux}"
+
+# shellcheck disable=SC2086
+curl ${CURL_OPTIONS:-} --silent --show-error --fail-with-body --write-out '\n' \
+    --request POST "$BASE_URL/v0/admin/run/bundles/core/linux/ubuntu/configure/add-user" \
+    --header 'Content-Type: application/json' --data @- <<END
+{
+  "proxmox_node": "$PROXMOX_NODE",
+  "hosts": "$HOSTS",
+  "user": "operator",
+  "password": "change.me-42",
+  "change_pwd_at_logon": true,
+  "shell_path": "/bin/bash"
+}
+END
