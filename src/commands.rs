@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::kong::{self, Gateway};
 use crate::routes::curl_scripts::{Script, scripts};
+use crate::routes::docs::DOCUMENT_PATH;
 use crate::routes::openapi as document;
 use crate::serve::serve as run_server;
 use crate::settings::{LogFormat, Settings};
@@ -56,7 +57,11 @@ fn start_log(settings: &Settings) {
         .with_ansi(io::stderr().is_terminal());
     match settings.log_format {
         LogFormat::Text => lines.with_target(false).init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_target(false).init(),
+        LogFormat::Json => {
+            // The list of spans has the current one too.
+            let lines = lines.json().flatten_event(true).with_current_span(false);
+            lines.with_target(false).init();
+        }
     }
 }
 
@@ -187,7 +192,7 @@ pub fn healthcheck(settings: &Settings) -> ExitCode {
         "::" => "::1",
         host => host,
     };
-    match status_line(host, settings.port) {
+    match status_line(host, settings.port, settings.gateway.secret.as_deref()) {
         Ok(line) if line.split(' ').nth(1) == Some("200") => ExitCode::SUCCESS,
         Ok(line) => failed(&format!("the server answered {line:?}")),
         Err(error) => failed(&format!("{host}:{}: {error}", settings.port)),
@@ -195,14 +200,17 @@ pub fn healthcheck(settings: &Settings) -> ExitCode {
 }
 
 /// The first line of the answer, each step of it within its time.
-fn status_line(host: &str, port: u16) -> io::Result<String> {
+fn status_line(host: &str, port: u16, secret: Option<&str>) -> io::Result<String> {
     let address = (host, port).to_socket_addrs()?.next();
     let address = address.ok_or_else(|| io::Error::other("no such host"))?;
     let mut stream = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
     stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
-    stream.write_all(
-        b"HEAD /docs/openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-    )?;
+    let secret = secret.map(|secret| format!("{}: {secret}\r\n", kong::SECRET_HEADER));
+    let secret = secret.unwrap_or_default();
+    let request = format!(
+        "HEAD {DOCUMENT_PATH} HTTP/1.1\r\nHost: localhost\r\n{secret}Connection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes())?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
     Ok(line.trim().to_owned())

@@ -63,7 +63,8 @@ impl Default for Gateway {
 impl Gateway {
     /// What these settings say.
     pub fn of(settings: &Settings) -> Self {
-        Self { run_limit: settings.limits.run_time, ..Self::default() }
+        let secret = settings.gateway.secret.clone();
+        Self { run_limit: settings.limits.run_time, secret, ..Self::default() }
     }
 }
 

@@ -11,8 +11,10 @@ use std::time::Duration;
 use regex::Regex;
 use thiserror::Error;
 
+mod gateway;
 mod limits;
 
+pub use gateway::Gateway;
 pub use limits::Limits;
 
 /// The origins that a browser may call from when `CORS_ORIGIN_REGEX` is not set: this machine,
@@ -112,6 +114,8 @@ pub struct Settings {
     pub roles_path: Option<String>,
     /// The `RANGE42_WS_` settings.
     pub status: StatusSettings,
+    /// Whom is believed what he says of a request.
+    pub gateway: Gateway,
     /// How much is taken on, for how long, and how much of it is kept.
     pub limits: Limits,
 }
@@ -149,6 +153,7 @@ impl Settings {
             runs_dir: get("RANGE42_RUNS_DIR")
                 .map_or_else(|| data_dir.join("runs"), |dir| absolute(&project_root.join(dir))),
             data_dir,
+            gateway: Gateway::from_map(env)?,
             limits: Limits::from_map(env)?,
             engine: engine(get("RANGE42_ENGINE").unwrap_or("auto"))?,
             roles_path: get("ANSIBLE_ROLES_PATH").map(str::to_owned),

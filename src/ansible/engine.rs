@@ -15,6 +15,9 @@ pub const RUNNER_LOG: &str = "runner.log";
 /// The variable that every process of a run carries, so that all of them can be found.
 pub const RUN_ID_VARIABLE: &str = "RANGE42_RUN_ID";
 
+/// Variables of the server that no run may see.
+const SECRETS: [&str; 2] = ["VAULT_PASSWORD", "RANGE42_GATEWAY_SECRET"];
+
 /// What an engine is given: a finished private data dir and how to call Ansible on it.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -110,10 +113,12 @@ impl ProcessEngine {
 
     /// Gives a command the environment of a run.
     pub(super) fn surround(&self, command: &mut Command, run_id: &str) {
+        for secret in SECRETS {
+            command.env_remove(secret);
+        }
         command
             .env("PATH", search_path(&self.runner))
             .env(RUN_ID_VARIABLE, run_id)
-            .env_remove("VAULT_PASSWORD")
             // A Ctrl-C at the server's terminal is for the server, which then ends its runs.
             .process_group(0);
     }

@@ -42,10 +42,13 @@ const REDOC_PAGE: &str = r#"<!doctype html>
 </html>
 "#;
 
+/// Where the document is, which the container's health check asks for.
+pub const DOCUMENT_PATH: &str = "/docs/openapi.json";
+
 /// The routes below `/docs`.
 pub fn routes() -> Router {
     Router::new()
-        .route("/docs/openapi.json", get(document))
+        .route(DOCUMENT_PATH, get(document))
         .route("/docs/redoc", get(|| async { Html(REDOC_PAGE) }))
         .route("/docs/redoc.standalone.js", get(redoc))
         .route("/docs/swagger", get(swagger_page))

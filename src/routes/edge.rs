@@ -16,7 +16,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::handler::RUN_ID;
-use super::{caller, cors, health};
+use super::{caller, cors, docs, health, trust};
 use crate::App;
 use crate::metrics::RequestLabels;
 
@@ -32,8 +32,10 @@ pub fn surround(router: Router, app: &Arc<App>) -> Router {
     // Routing happens inside of the inner router, so what changes the path stands outside, and
     // so does CORS: the router adds `Allow` to every answer to a method that it does not know.
     let cross_origin = middleware::from_fn_with_state(cors_rule, cors::layer).layer(routes);
-    let outer = middleware::from_fn_with_state(app.clone(), identify_and_log);
-    let outer = outer.layer(cross_origin);
+    let guarded =
+        middleware::from_fn_with_state(app.clone(), trust::gateway_only).layer(cross_origin);
+    let logged = middleware::from_fn_with_state(app.clone(), identify_and_log).layer(guarded);
+    let outer = middleware::from_fn_with_state(app.clone(), trust::believe).layer(logged);
     Router::new().fallback_service(middleware::map_request(plain_path).layer(outer))
 }
 
@@ -89,14 +91,16 @@ async fn identify_and_log(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let id = Uuid::now_v7().to_string();
+    let told = trust::request_id(request.headers()).map(str::to_owned);
+    let id = told.unwrap_or_else(|| Uuid::now_v7().to_string());
     let span = tracing::info_span!("request", request_id = %id);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let consumer = caller::consumer(request.headers());
-    let header = HeaderValue::from_str(&id).expect("a UUID is a valid header");
+    let client = request.extensions().get::<trust::ClientAddress>().map(|c| c.0.to_string());
+    let header = HeaderValue::from_str(&id).expect("it is plain ASCII");
     request.headers_mut().insert(REQUEST_ID, header.clone());
     let started = Instant::now();
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = next.run(request).instrument(span).await;
     let route = response.extensions().get::<MatchedRoute>().map(|r| r.0.clone());
     let (status, took) = (response.status().as_u16(), started.elapsed());
     let labels = RequestLabels {
@@ -107,16 +111,19 @@ async fn identify_and_log(
     app.metrics.answered(&labels, took);
     let run_id = response.headers().get(RUN_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
     let duration_ms = took.as_millis() as u64;
-    span.in_scope(|| {
-        if health::PATHS.contains(&path.as_str()) {
-            tracing::debug!(%method, route = path, status, duration_ms, "answered");
-            return;
-        }
-        // A path that no route matched is the client's text: shown escaped and shortened.
-        let route =
-            route.unwrap_or_else(|| format!("{:?}", path.chars().take(120).collect::<String>()));
-        tracing::info!(%method, route, status, duration_ms, consumer, run_id, "answered");
-    });
+    let is_health_check = health::PATHS.contains(&path.as_str())
+        || (method == Method::HEAD && path == docs::DOCUMENT_PATH);
+    // A path that no route matched is the client's text: shown escaped and shortened.
+    let route =
+        route.unwrap_or_else(|| format!("{:?}", path.chars().take(120).collect::<String>()));
+    // Outside of the request's span, so that a collector finds every member at the top.
+    if is_health_check {
+        tracing::debug!(request_id = id, %method, route, status, duration_ms, "answered");
+    } else {
+        tracing::info!(
+            request_id = id, %method, route, status, duration_ms, consumer, client, run_id, "answered"
+        );
+    }
     response.headers_mut().insert(REQUEST_ID, header);
     response
 }
