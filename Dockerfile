@@ -77,6 +77,7 @@ COPY --from=builder /usr/share/ansible/collections /usr/share/ansible/collection
 COPY LICENSE requirements.txt requirements.yml /app/
 COPY inventory /app/inventory
 COPY playbooks /app/playbooks
+COPY engine /app/engine
 COPY --from=builder /build/target/release/range42-backend-api /usr/local/bin/range42-backend-api
 
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \

@@ -5,13 +5,16 @@ mod support;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
-use serde_json::json;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use support::process::ServerProcess;
 use support::server::Answer;
-use support::stub::StubServer;
+use support::stub::{StubServer, write};
 
 const SECRET: &str = "0123456789abcdefghij";
 const LIST: &str = "/v0/admin/proxmox/vms/list";
@@ -121,4 +124,77 @@ fn settings_that_would_trust_by_mistake_are_refused() {
     for secret in ["short", "nineteen characters", "with a blank in the middle"] {
         assert!(!refused("RANGE42_GATEWAY_SECRET", secret).contains(secret));
     }
+}
+
+/// What the server logs in the form that the container uses.
+#[tokio::test]
+async fn one_line_a_request_says_what_an_operator_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let here = |name: &str| format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
+    write(&dir.path().join("inventory/hosts.yml"), "all: {}\n");
+    let behaviour = json!({ "events": [], "lookup_events": [], "rc": 0, "lookup_rc": 0 });
+    write(&dir.path().join("runs/stub.json"), &behaviour.to_string());
+    let settings = [
+        ("PROJECT_ROOT_DIR", here("")),
+        ("API_BACKEND_INVENTORY_DIR", path("inventory")),
+        ("RANGE42_DATA_DIR", path("data")),
+        ("RANGE42_RUNS_DIR", path("runs")),
+        ("RANGE42_RUNNER", here("tests/support/stub-runner")),
+        ("RANGE42_GATEWAY_SECRET", SECRET.to_owned()),
+        ("TRUSTED_PROXIES", "127.0.0.0/8".to_owned()),
+    ];
+    let mut env: HashMap<String, String> =
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let mut server = ServerProcess::start(&env);
+    let body = json!({ "proxmox_node": "px-testing" });
+    let answer = server
+        .request("POST", LIST, &body)
+        .header("x-range42-gateway", SECRET)
+        .header("x-request-id", "req-1")
+        .header("x-consumer-username", "alice")
+        .header("x-forwarded-for", "203.0.113.9, 198.51.100.4")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    let run_id = answer.headers()["x-run-id"].to_str().unwrap().to_owned();
+
+    // The container's own check knows the secret, and leaves no line.
+    let port = server.url.rsplit(':').next().unwrap().to_owned();
+    env.extend([("HOST".to_owned(), "127.0.0.1".to_owned()), ("PORT".to_owned(), port)]);
+    let healthcheck = |env: &HashMap<String, String>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_range42-backend-api"));
+        command.arg("healthcheck").envs(env).status().unwrap().success()
+    };
+    assert!(healthcheck(&env));
+    env.remove("RANGE42_GATEWAY_SECRET");
+    assert!(!healthcheck(&env));
+    server.request("GET", "/healthz", &body).send().await.unwrap();
+
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+    let log = server.log();
+    assert!(!log.contains(SECRET), "{log}");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let answered: Vec<&Value> = lines.iter().filter(|l| l["message"] == "answered").collect();
+    let summary: Vec<_> = answered.iter().map(|l| (l["route"].as_str(), &l["status"])).collect();
+    // It was refused before a route was looked for.
+    let refused = (Some("\"/docs/openapi.json\""), &json!(403));
+    assert_eq!(summary, [(Some(LIST), &json!(200)), refused], "{log}");
+    let line = answered[0];
+    assert!(line["duration_ms"].is_u64() && line["timestamp"].is_string(), "{line}");
+    for (name, value) in [
+        ("route", LIST),
+        ("method", "POST"),
+        ("level", "INFO"),
+        ("request_id", "req-1"),
+        ("consumer", "alice"),
+        ("client", "198.51.100.4"),
+        ("run_id", &run_id),
+    ] {
+        assert_eq!(line[name], value, "{line}");
+    }
+    let about_the_run = lines.iter().filter(|l| l["spans"].to_string().contains(&run_id));
+    assert!(about_the_run.count() >= 2, "{log}");
 }

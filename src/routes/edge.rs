@@ -111,13 +111,13 @@ async fn identify_and_log(
     app.metrics.answered(&labels, took);
     let run_id = response.headers().get(RUN_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
     let duration_ms = took.as_millis() as u64;
-    let is_health_check = health::PATHS.contains(&path.as_str())
+    let asks_for_health = health::PATHS.contains(&path.as_str())
         || (method == Method::HEAD && path == docs::DOCUMENT_PATH);
     // A path that no route matched is the client's text: shown escaped and shortened.
     let route =
         route.unwrap_or_else(|| format!("{:?}", path.chars().take(120).collect::<String>()));
     // Outside of the request's span, so that a collector finds every member at the top.
-    if is_health_check {
+    if asks_for_health && status != StatusCode::FORBIDDEN {
         tracing::debug!(request_id = id, %method, route, status, duration_ms, "answered");
     } else {
         tracing::info!(
