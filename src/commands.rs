@@ -1,5 +1,8 @@
 //! What the command line does.
 
+mod follow;
+mod runs;
+
 use std::fs;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -10,6 +13,8 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
+
+pub use runs::{RunsCommand, runs};
 
 use crate::kong::{self, Gateway};
 use crate::routes::curl_scripts::{Script, scripts};
@@ -186,16 +191,27 @@ fn committed_scripts(folder: &Path) -> io::Result<Vec<String>> {
 
 /// Asks the server of this machine for its document.
 pub fn healthcheck(settings: &Settings) -> ExitCode {
-    // A server that listens on all addresses answers on the loopback one.
-    let host = match settings.host.as_str() {
-        "0.0.0.0" => "127.0.0.1",
-        "::" => "::1",
-        host => host,
-    };
+    let host = local_host(settings);
     match status_line(host, settings.port, settings.gateway.secret.as_deref()) {
         Ok(line) if line.split(' ').nth(1) == Some("200") => ExitCode::SUCCESS,
         Ok(line) => failed(&format!("the server answered {line:?}")),
         Err(error) => failed(&format!("{host}:{}: {error}", settings.port)),
+    }
+}
+
+/// A server that listens on all addresses answers on the loopback one.
+fn local_host(settings: &Settings) -> &str {
+    match settings.host.as_str() {
+        "0.0.0.0" => "127.0.0.1",
+        "::" => "::1",
+        host => host,
+    }
+}
+
+fn local_url(settings: &Settings) -> String {
+    match local_host(settings) {
+        host if host.contains(':') => format!("http://[{host}]:{}", settings.port),
+        host => format!("http://{host}:{}", settings.port),
     }
 }
 

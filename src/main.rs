@@ -30,6 +30,8 @@ enum Command {
     CurlScripts(commands::CurlScriptsArguments),
     /// Ask the server of this machine for its document; the exit code says whether it answered.
     Healthcheck,
+    /// List, follow and cancel the runs of the server of this machine.
+    Runs(commands::RunsCommand),
 }
 
 fn main() -> ExitCode {
@@ -48,5 +50,6 @@ fn main() -> ExitCode {
         Command::Kong(arguments) => commands::kong(&settings, &arguments),
         Command::CurlScripts(arguments) => commands::curl_scripts(&arguments),
         Command::Healthcheck => commands::healthcheck(&settings),
+        Command::Runs(command) => commands::runs(&settings, command),
     }
 }

@@ -4,3 +4,5 @@
 mod support;
 
 mod real;
+mod stubbed;
+mod trouble;

@@ -22,28 +22,7 @@ pub struct StubServer {
 impl StubServer {
     /// Starts one; `change` may break things on disk or in the settings before.
     pub fn start(change: impl FnOnce(&Path, &mut HashMap<String, String>)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().canonicalize().unwrap();
-        for file in PLAYBOOKS {
-            write(&path.join("root").join(file), file);
-        }
-        write(&path.join("root/inventory/hosts.yml"), "all: {}\n");
-        for file in public_playbooks() {
-            write(&path.join("public").join(&file), &file);
-        }
-        fs::create_dir(path.join("runs")).unwrap();
-        let stub = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/stub-runner");
-        let mut env = HashMap::from([
-            ("PROJECT_ROOT_DIR".to_owned(), path.join("root").display().to_string()),
-            (
-                "API_BACKEND_PUBLIC_PLAYBOOKS_DIR".to_owned(),
-                path.join("public").display().to_string(),
-            ),
-            ("RANGE42_RUNS_DIR".to_owned(), path.join("runs").display().to_string()),
-            ("RANGE42_DATA_DIR".to_owned(), path.join("data").display().to_string()),
-            ("RANGE42_RUNNER".to_owned(), stub.display().to_string()),
-        ]);
-        change(&path, &mut env);
+        let (dir, env) = project(change);
         let server = Self { client: Client::new(&env), dir };
         server.behave(&json!({ "events": [], "lookup_events": [], "rc": 0, "lookup_rc": 0 }));
         server
@@ -72,6 +51,32 @@ impl StubServer {
     pub fn runs(&self) -> PathBuf {
         self.dir.path().join("runs")
     }
+}
+
+/// A project in a temporary folder, and the settings of a server with the stub for it.
+pub fn project(
+    change: impl FnOnce(&Path, &mut HashMap<String, String>),
+) -> (TempDir, HashMap<String, String>) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap();
+    for file in PLAYBOOKS {
+        write(&path.join("root").join(file), file);
+    }
+    write(&path.join("root/inventory/hosts.yml"), "all: {}\n");
+    for file in public_playbooks() {
+        write(&path.join("public").join(&file), &file);
+    }
+    fs::create_dir(path.join("runs")).unwrap();
+    let stub = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/stub-runner");
+    let mut env = HashMap::from([
+        ("PROJECT_ROOT_DIR".to_owned(), path.join("root").display().to_string()),
+        ("API_BACKEND_PUBLIC_PLAYBOOKS_DIR".to_owned(), path.join("public").display().to_string()),
+        ("RANGE42_RUNS_DIR".to_owned(), path.join("runs").display().to_string()),
+        ("RANGE42_DATA_DIR".to_owned(), path.join("data").display().to_string()),
+        ("RANGE42_RUNNER".to_owned(), stub.display().to_string()),
+    ]);
+    change(&path, &mut env);
+    (dir, env)
 }
 
 /// Writes a file and the folders above it.

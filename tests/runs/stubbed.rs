@@ -1,0 +1,412 @@
+//! What clients see of runs, with a stub in the place of the runner.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::Request;
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::support::server::{Answer, Client};
+use crate::support::stub::{StubServer, write};
+
+const LIST: &str = "/v0/admin/proxmox/vms/list";
+const START: &str = "/v0/admin/proxmox/vms/vm_id/start";
+const STOP: &str = "/v0/admin/proxmox/vms/vm_id/stop";
+const BUNDLE: &str = "/v0/admin/run/bundles/my_bundle-1/run";
+const RUNS: &str = "/v0/admin/runs";
+
+/// A task of the stub's playbook that printed `text` and reported `value`.
+fn event(text: &str, value: Value) -> Value {
+    json!({ "event": "runner_on_ok", "stdout": text, "event_data": {
+        "host": "px", "task": "t", "res": { "changed": true, "vm_start": value, "vm_list": [] },
+    }})
+}
+
+/// What the stub does: two lines, and held until the test lets go of it.
+fn held() -> Value {
+    let events = [event("first", json!(1)), event("second", json!(2))];
+    json!({ "events": events, "lookup_events": [], "rc": 0, "lookup_rc": 0, "hold": true })
+}
+
+fn limited(settings: &[(&str, &str)]) -> StubServer {
+    let server = StubServer::start(|_, env| {
+        env.extend(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+    });
+    server.behave(&held());
+    server
+}
+
+fn release(server: &StubServer) {
+    write(&server.runs().join("release"), "");
+}
+
+fn guest(id: u32) -> Value {
+    json!({ "proxmox_node": "px", "vm_id": id })
+}
+
+/// Sends a request with a header.
+async fn with(
+    client: &Client,
+    method: &str,
+    path: &str,
+    header: (&str, &str),
+    body: &Value,
+) -> Answer {
+    let request = Request::builder().method(method).uri(path).header(header.0, header.1);
+    client.send(request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+/// Starts a run and does not wait for it.
+async fn begin(client: &Client, path: &str, body: &Value) -> Value {
+    let answer = with(client, "POST", path, ("prefer", "respond-async"), body).await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    answer.json()
+}
+
+/// Sends a request in the background.
+fn send(
+    client: &Client,
+    method: &'static str,
+    path: &'static str,
+    body: Value,
+) -> JoinHandle<Answer> {
+    let client = client.clone();
+    tokio::spawn(async move { client.json(method, path, &body).await })
+}
+
+async fn run(client: &Client, id: &Value) -> Value {
+    client.get(&format!("{RUNS}/{}", id.as_str().unwrap())).await.json()
+}
+
+/// Waits until a run fits.
+async fn run_when(client: &Client, id: &Value, fits: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let now = run(client, id).await;
+        if fits(&now) {
+            return now;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{now:#}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn is(state: &'static str) -> impl Fn(&Value) -> bool {
+    move |run| run["state"] == state
+}
+
+#[tokio::test]
+async fn who_does_not_want_to_wait_hears_where_to_look() {
+    let server = limited(&[]);
+    let client = &server.client;
+    let body = guest(100);
+    let header = ("prefer", "respond-async");
+    let accepted = with(client, "POST", START, header, &body).await;
+    assert_eq!(accepted.status, 202);
+    assert_eq!(accepted.headers["preference-applied"], "respond-async");
+    let id = accepted.headers["x-run-id"].to_str().unwrap();
+    let location = accepted.headers["location"].to_str().unwrap();
+    assert_eq!(location, format!("{RUNS}/{id}"));
+    assert_eq!(client.get(location).await.json()["operation"], "post_proxmox_vms_vm_id_start");
+
+    let waited = with(client, "POST", START, ("prefer", "wait=1"), &guest(101)).await;
+    assert_eq!(waited.status, 202);
+    assert_eq!(waited.headers["preference-applied"], "wait=1");
+
+    release(&server);
+    let waited = with(client, "POST", START, ("prefer", "wait=60"), &guest(102)).await;
+    assert_eq!(waited.status, 200);
+    assert_eq!(waited.headers["preference-applied"], "wait=60");
+    let done = run_when(client, &json!(id), is("succeeded")).await;
+    assert_eq!(waited.json(), json!({ "rc": done["rc"], "result": done["result"] }));
+    assert_eq!(done["result"], json!([1, 2]));
+}
+
+#[tokio::test]
+async fn the_queue_is_bounded_and_says_what_each_waits_for() {
+    let server = limited(&[("RANGE42_MAX_RUNS", "1"), ("RANGE42_MAX_QUEUE", "1")]);
+    let client = &server.client;
+    let first = begin(client, START, &guest(100)).await;
+    let second = begin(client, START, &guest(101)).await;
+    assert_eq!(second["state"], "queued");
+    assert_eq!(second["queue"]["position"], 1);
+    assert!(second["queue"]["reason"].as_str().unwrap().contains("the limit"), "{second:#}");
+    let refused = client.json("POST", START, &guest(102)).await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.headers.contains_key("retry-after"));
+    assert!(refused.json()["detail"].as_str().unwrap().contains("nothing was started"));
+
+    let path = format!("{RUNS}/{}/cancel", second["id"].as_str().unwrap());
+    let canceled = client.json("POST", &path, &Value::Null).await;
+    assert_eq!(canceled.status, 202);
+    assert_eq!(canceled.json()["state"], "canceled");
+    assert!(canceled.json()["explanation"].as_str().unwrap().contains("Nothing was done"));
+    release(&server);
+    run_when(client, &first["id"], is("succeeded")).await;
+    assert_eq!(server.calls().len(), 1, "what was canceled and refused was never started");
+}
+
+#[tokio::test]
+async fn changes_of_one_guest_wait_for_one_another() {
+    let server = limited(&[("RANGE42_MAX_RUNS", "9")]);
+    let client = &server.client;
+    let first = begin(client, START, &guest(100)).await;
+    let second = begin(client, STOP, &json!({ "proxmox_node": "px", "vm_id": "0100" })).await;
+    assert_eq!(second["state"], "queued", "{second:#}");
+    let reason = second["queue"]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("guest 100 of node px") && reason.contains(first["id"].as_str().unwrap())
+    );
+    let other = begin(client, STOP, &guest(101)).await;
+    run_when(client, &other["id"], is("running")).await;
+    // Reading waits for nobody.
+    let reading =
+        begin(client, "/v0/admin/proxmox/vms/vm_id/config/vm_get_config", &guest(100)).await;
+    run_when(client, &reading["id"], is("running")).await;
+    assert_eq!(run(client, &second["id"]).await["state"], "queued");
+    release(&server);
+    let second = run_when(client, &second["id"], is("succeeded")).await;
+    let first = run(client, &first["id"]).await;
+    assert!(second["started"].as_str() >= first["ended"].as_str(), "{first:#} {second:#}");
+}
+
+#[tokio::test]
+async fn the_same_deletion_or_bundle_joins_the_one_at_work() {
+    let server = limited(&[]);
+    let client = &server.client;
+    for (method, path, body) in [
+        (
+            "DELETE",
+            "/v0/admin/proxmox/vms/vm_ids/delete",
+            json!({
+                "proxmox_node": "px", "vms": [{ "id": "100", "name": "a" }],
+            }),
+        ),
+        ("POST", BUNDLE, json!({ "proxmox_node": "px", "hosts": "all" })),
+    ] {
+        let _ = fs::remove_file(server.runs().join("release"));
+        server.behave(&held());
+        let first = send(client, method, path, body.clone());
+        let mut other_form = body.clone();
+        other_form["as_json"] = json!(false);
+        let second = send(client, method, path, other_form);
+        let mut different = body.clone();
+        different["proxmox_node"] = json!("px2");
+        if body.get("hosts").is_some() {
+            different["hosts"] = json!("web");
+        }
+        let different = send(client, method, path, different);
+        let begun = Instant::now();
+        loop {
+            let runs = client.get(&format!("{RUNS}?state=running")).await;
+            let at_work = runs.json()["runs"].as_array().unwrap().clone();
+            if at_work.iter().filter(|run| run["job_events"] == 3).count() == 2 {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "{}", runs.text);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        release(&server);
+        let answers = [first.await.unwrap(), second.await.unwrap(), different.await.unwrap()];
+        let ids = answers.each_ref().map(|answer| answer.headers["x-run-id"].clone());
+        assert!(answers.iter().all(|answer| answer.status == 200), "{answers:#?}");
+        assert_eq!(ids[0], ids[1], "{path}");
+        assert_ne!(ids[0], ids[2], "{path}");
+        assert!(answers[1].json()["log_multiline"].is_array());
+        assert_eq!(server.calls().len(), 2);
+        // Afterwards it is a new one.
+        let again = client.json(method, path, &body).await;
+        assert_ne!(again.headers["x-run-id"], ids[0]);
+    }
+}
+
+#[tokio::test]
+async fn runs_are_listed_by_page_and_by_filter() {
+    let server = limited(&[]);
+    let client = &server.client;
+    release(&server);
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        let body = json!({ "proxmox_node": format!("px{}", number % 2) });
+        let header = ("x-consumer-username", "alice");
+        let answer = with(client, "POST", LIST, header, &body).await;
+        ids.insert(0, answer.headers["x-run-id"].to_str().unwrap().to_owned());
+    }
+    let mut failing = held();
+    failing["rc"] = json!(2);
+    server.behave(&failing);
+    let failed = client.json("POST", START, &guest(100)).await;
+    ids.insert(0, failed.headers["x-run-id"].to_str().unwrap().to_owned());
+    let listed = async |query: &str| {
+        let page = client.get(&format!("{RUNS}{query}")).await.json();
+        let runs = page["runs"].as_array().unwrap_or_else(|| panic!("{query}: {page:#}"));
+        let ids: Vec<String> =
+            runs.iter().map(|run| run["id"].as_str().unwrap().to_owned()).collect();
+        (ids, page["next"].clone())
+    };
+    assert_eq!(listed("").await, (ids.clone(), Value::Null));
+    let (first, next) = listed("?limit=4").await;
+    assert_eq!((first.as_slice(), &next), (&ids[..4], &json!(ids[3])));
+    let (rest, next) = listed(&format!("?limit=4&cursor={}", ids[3])).await;
+    assert_eq!((rest.as_slice(), &next), (&ids[4..], &Value::Null));
+    assert_eq!(listed("?state=failed,unknown").await.0, ids[..1]);
+    assert_eq!(listed("?node=px1").await.0, [ids[2].clone(), ids[4].clone()]);
+    assert_eq!(listed("?operation=post_proxmox_vms_list&limit=1").await.0, ids[1..2]);
+    for bad in ["?state=asleep", "?limit=many", "?cursor=x"] {
+        assert_eq!(client.get(&format!("{RUNS}{bad}")).await.status, 400, "{bad}");
+    }
+
+    let failed = run(client, &json!(ids[0])).await;
+    assert_eq!((&failed["rc"], &failed["guests"]), (&json!(2), &json!(["100"])));
+    assert_eq!(failed["error"], "the playbook failed with exit code 2");
+    assert_eq!(run(client, &json!(ids[1])).await["consumer"], "alice");
+    let path = format!("{RUNS}/{}", ids[0]);
+    assert_eq!(client.json("DELETE", &path, &Value::Null).await.status, 204);
+    assert_eq!(client.get(&path).await.status, 404);
+    assert_eq!(listed("").await.0, ids[1..]);
+    assert_eq!(client.get(&format!("{RUNS}/none")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_run_at_work_is_not_deleted_and_a_late_success_stays_canceled() {
+    let server = limited(&[]);
+    let client = &server.client;
+    let mut late = held();
+    late["late"] = json!(true);
+    server.behave(&late);
+    let answer = send(client, "POST", START, guest(100));
+    let live = loop {
+        let runs = client.get(RUNS).await.json();
+        if runs["runs"][0]["log_lines"] == 2 {
+            break runs["runs"][0].clone();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    let path = format!("{RUNS}/{}", live["id"].as_str().unwrap());
+    assert_eq!(client.json("DELETE", &path, &Value::Null).await.status, 409);
+    assert_eq!(live["state"], "running");
+    let canceling = client.json("POST", &format!("{path}/cancel"), &Value::Null).await;
+    assert_eq!(canceling.json()["state"], "canceling");
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status, 500);
+    let body = answer.json();
+    // It ended well after it was told to end: that is said, and it is canceled all the same.
+    assert_eq!((&body["rc"], &body["result"]), (&json!(0), &json!([1, 2])));
+    assert!(body["error"].as_str().unwrap().contains("canceled on request"), "{body:#}");
+    let run = run(client, &live["id"]).await;
+    assert_eq!(run["state"], "canceled");
+    assert!(run["explanation"].as_str().unwrap().contains("had just ended well"), "{run:#}");
+    assert_eq!(client.json("POST", &format!("{path}/cancel"), &Value::Null).await.status, 409);
+}
+
+/// Reads a stream of events until `enough`; answers the ids and kinds.
+async fn events(
+    client: &Client,
+    id: &str,
+    last: Option<&str>,
+    enough: usize,
+) -> Vec<(String, String)> {
+    use axum::http::StatusCode;
+    let mut request = Request::get(format!("{RUNS}/{id}/events"));
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    let response = client.open(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut body = response.into_body().into_data_stream();
+    let mut text = String::new();
+    while text.matches("\n\n").count() < enough {
+        let Some(chunk) = body.next().await else { break };
+        text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+    }
+    let field = |event: &str, name: &str| {
+        let line = event.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_default().trim().to_owned()
+    };
+    let events = text.split("\n\n").filter(|event| !event.is_empty());
+    events.map(|event| (field(event, "id:"), field(event, "event:"))).collect()
+}
+
+#[tokio::test]
+async fn the_stream_replays_and_follows_without_gap_or_double() {
+    let server = limited(&[]);
+    let client = server.client.clone();
+    let begun = begin(&client, START, &guest(100)).await;
+    let id = begun["id"].as_str().unwrap().to_owned();
+    run_when(&client, &begun["id"], |run| run["job_events"] == 3).await;
+    let all = {
+        let (client, id) = (client.clone(), id.clone());
+        tokio::spawn(async move { events(&client, &id, None, usize::MAX).await })
+    };
+    // One that comes late has seen the first event; it is still told what comes.
+    let seen = events(&client, &id, Some("1"), 3).await;
+    let pair = |id: &str, kind: &str| (id.to_owned(), kind.to_owned());
+    assert_eq!(seen, [pair("", "run"), pair("2", "job_event"), pair("3", "job_event")]);
+    release(&server);
+    let job_events = ["1", "2", "3"].map(|id| pair(id, "job_event"));
+    let mut expected = vec![pair("", "run")];
+    expected.extend(job_events.clone());
+    expected.push(pair("4", "run"));
+    assert_eq!(all.await.unwrap(), expected);
+    // The same afterwards, from the files.
+    assert_eq!(events(&client, &id, None, usize::MAX).await, expected[1..]);
+    assert_eq!(events(&client, &id, Some("3"), usize::MAX).await, expected[4..]);
+    let request = Request::get(format!("{RUNS}/{id}/events")).header("last-event-id", "4");
+    let nothing = client.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(nothing.status, 204);
+
+    let page = client.get(&format!("{RUNS}/{id}/job_events?from=2&limit=1")).await.json();
+    assert_eq!((&page["next"], &page["complete"]), (&json!(3), &json!(false)));
+    assert_eq!(page["job_events"][0]["seq"], 2);
+    assert_eq!(page["job_events"][0]["stdout"], "second");
+    let page = client.get(&format!("{RUNS}/{id}/log?from=1")).await.json();
+    assert_eq!(page["log_multiline"], json!(["second"]));
+    assert_eq!((&page["next"], &page["complete"]), (&json!(2), &json!(true)));
+}
+
+#[tokio::test]
+async fn a_password_that_comes_back_is_hidden() {
+    let server = limited(&[("VAULT_PASSWORD", "vault \"word\"")]);
+    let secret = "Pass.word_42";
+    let escaped = json!({ "a": "vault \"word\"" }).to_string();
+    server.behave(&json!({
+        "events": [event(&format!("made with {secret}x and {escaped}"), json!(secret))],
+        "lookup_events": [], "rc": 0, "lookup_rc": 0,
+    }));
+    let path = "/v0/admin/run/bundles/core/linux/ubuntu/configure/add-user";
+    let body = json!({
+        "proxmox_node": "px", "hosts": "all", "user": "bob", "password": secret,
+        "change_pwd_at_logon": true, "shell_path": "/bin/sh",
+    });
+    let answer = server.client.json("POST", path, &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(
+        answer.json()["log_multiline"],
+        json!([r#"made with [hidden]x and {"a":"[hidden]"}"#])
+    );
+    assert_eq!(server.calls()[0]["extravars"]["TARGET_PASSWORD"], secret, "the playbook gets it");
+    let id = answer.headers["x-run-id"].to_str().unwrap();
+    let events = server.client.get(&format!("{RUNS}/{id}/job_events")).await;
+    assert!(events.text.contains("[hidden]") && !events.text.contains(secret), "{}", events.text);
+}
+
+#[tokio::test]
+async fn every_published_path_of_the_runs_answers() {
+    use range42_backend_api::routes::runs::paths;
+    let server = limited(&[]);
+    release(&server);
+    let answer = server.client.json("POST", LIST, &json!({ "proxmox_node": "px" })).await;
+    let id = answer.headers["x-run-id"].to_str().unwrap();
+    for (path, methods) in paths() {
+        for method in methods.as_object().unwrap().keys().filter(|method| *method != "delete") {
+            let path = path.replace("{run_id}", id);
+            let answer = server.client.json(&method.to_uppercase(), &path, &Value::Null).await;
+            let expected = if path.ends_with("/cancel") { 409 } else { 200 };
+            assert_eq!(answer.status, expected, "{method} {path}: {}", answer.text);
+        }
+    }
+}

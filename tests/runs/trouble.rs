@@ -1,0 +1,169 @@
+//! Runs while the data dir, the history or the clock is against them, with the stub runner.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use range42_backend_api::{Settings, serve};
+use serde_json::{Value, json};
+
+use crate::support::stub::{StubServer, project, write};
+
+const LIST: &str = "/v0/admin/proxmox/vms/list";
+
+fn node() -> Value {
+    json!({ "proxmox_node": "px" })
+}
+
+fn with(settings: &[(&str, &str)]) -> StubServer {
+    StubServer::start(|_, env| {
+        env.extend(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+    })
+}
+
+#[tokio::test]
+async fn a_data_dir_is_one_servers() {
+    let server = with(&[]);
+    let (_dir, mut env) = project(|_, _| {});
+    let data = server.dir.path().join("data").display().to_string();
+    env.insert("RANGE42_DATA_DIR".to_owned(), data.clone());
+    let second = serve::build(Settings::from_map(&env).unwrap_or_else(|e| panic!("{e}")));
+    let error = second.err().expect("the folder is in use").to_string();
+    assert!(error.contains(&data) && error.contains("another server"), "{error}");
+}
+
+#[tokio::test]
+async fn a_locked_history_holds_up_nothing() {
+    let server = with(&[]);
+    let file = server.dir.path().join("data/history.sqlite3");
+    let other = rusqlite::Connection::open(&file).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let answer = server.client.json("POST", LIST, &node()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let path = format!("/v0/admin/runs/{}", answer.headers["x-run-id"].to_str().unwrap());
+    assert_eq!(server.client.get(&path).await.json()["state"], "succeeded", "from memory");
+    let begun = Instant::now();
+    let ready = loop {
+        let ready = server.client.get("/readyz").await;
+        if ready.json()["checks"]["data_dir"]["ready"] == false {
+            break ready;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{}", ready.text);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(ready.status, 503);
+    assert!(ready.text.contains("locked"), "{}", ready.text);
+    other.execute_batch("COMMIT").unwrap();
+    loop {
+        let ready = server.client.get("/readyz").await;
+        if ready.json()["checks"]["data_dir"]["ready"] == true {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", ready.text);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let count: i64 = other.query_row("SELECT count(*) FROM runs", [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 1);
+}
+
+#[tokio::test]
+async fn a_damaged_history_is_put_aside() {
+    let server = StubServer::start(|path, _| {
+        write(&path.join("data/history.sqlite3"), &"not a database ".repeat(100));
+    });
+    assert_eq!(server.client.json("POST", LIST, &node()).await.status, 200);
+    let names: Vec<String> = fs::read_dir(server.dir.path().join("data"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(names.iter().any(|name| name.starts_with("history.damaged-")), "{names:?}");
+    assert_eq!(
+        server.client.get("/v0/admin/runs").await.json()["runs"].as_array().unwrap().len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_kept_is_said_and_a_run_that_cannot_be_prepared_too() {
+    let server = with(&[]);
+    let logs = server.dir.path().join("data/logs");
+    fs::remove_dir(&logs).unwrap();
+    write(&logs, "a file in its place");
+    let answer = server.client.json("POST", LIST, &node()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let path = format!("/v0/admin/runs/{}", answer.headers["x-run-id"].to_str().unwrap());
+    let run = server.client.get(&path).await.json();
+    assert!(run["log_gap"].as_str().unwrap().contains("cannot be kept"), "{run:#}");
+
+    fs::remove_dir_all(server.runs()).unwrap();
+    let answer = server.client.json("POST", LIST, &node()).await;
+    assert_eq!(answer.status, 500);
+    assert!(answer.json()["detail"].as_str().unwrap().contains("run directory"), "{}", answer.text);
+    let ready = server.client.get("/readyz").await;
+    assert_eq!(
+        (ready.status.as_u16(), &ready.json()["checks"]["data_dir"]["ready"]),
+        (503, &json!(false))
+    );
+}
+
+#[tokio::test]
+async fn old_runs_go_with_their_logs() {
+    let server = with(&[("RANGE42_HISTORY_RUNS", "2")]);
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let answer = server.client.json("POST", LIST, &node()).await;
+        ids.push(answer.headers["x-run-id"].to_str().unwrap().to_owned());
+    }
+    server.client.app.runs.written(Duration::from_secs(10)).await;
+    let runs = server.client.get("/v0/admin/runs").await.json();
+    let kept: Vec<&str> =
+        runs["runs"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap()).collect();
+    assert_eq!(kept, [&ids[3], &ids[2]]);
+    let begun = Instant::now();
+    loop {
+        let files = fs::read_dir(server.dir.path().join("data/logs")).unwrap().flatten();
+        let names: Vec<_> = files.map(|e| e.file_name().into_string().unwrap()).collect();
+        if names.iter().all(|name| kept.iter().any(|id| name.starts_with(id))) && names.len() == 4 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{names:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_server_says_how_it_is() {
+    let server = with(&[("RANGE42_MAX_RUNS", "1")]);
+    assert_eq!(server.client.get("/healthz").await.status, 200);
+    let ready = server.client.get("/readyz").await;
+    let checks = ready.json()["checks"].clone();
+    for check in ["server", "runner", "playbooks", "inventory", "data_dir"] {
+        assert_eq!(checks[check]["ready"], true, "{check}: {}", ready.text);
+    }
+    fs::remove_file(server.dir.path().join("root/inventory/hosts.yml")).unwrap();
+    let ready = server.client.get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.json()["checks"]["inventory"]["reason"].as_str().unwrap().contains("hosts.yml"));
+    write(&server.dir.path().join("root/inventory/hosts.yml"), "all: {}\n");
+
+    assert_eq!(server.client.json("POST", LIST, &node()).await.status, 200);
+    assert_eq!(server.client.json("POST", LIST, &json!({})).await.status, 422);
+    assert_eq!(
+        server.client.get("/v0/admin/runs/01936f3e-8c1a-7d2b-9a54-2f6f0c1e7b10").await.status,
+        404
+    );
+    let text = server.client.get("/metrics").await.text;
+    for line in [
+        "range42_requests_total{method=\"POST\",route=\"/v0/admin/proxmox/vms/list\",status=\"200\"} 1",
+        "range42_requests_total{method=\"POST\",route=\"/v0/admin/proxmox/vms/list\",status=\"422\"} 1",
+        "range42_requests_total{method=\"GET\",route=\"/v0/admin/runs/{run_id}\",status=\"404\"} 1",
+        "range42_runs_ended_total{state=\"succeeded\"} 1",
+        "range42_runs{state=\"running\"} 0",
+        "range42_queue_length 0",
+        "range42_run_seconds_count 1",
+        "range42_websocket_clients 0",
+        "range42_build_info{version=",
+    ] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+}
