@@ -47,6 +47,14 @@ pub enum StartError {
 /// Builds the application: everything but the socket. What an earlier server left unfinished
 /// is settled here, which blocks.
 pub fn build(settings: Settings) -> Result<Arc<App>, StartError> {
+    build_with(settings, engine)
+}
+
+/// The same with another engine.
+pub fn build_with(
+    settings: Settings,
+    engine: impl FnOnce(&Settings) -> Box<dyn Engine>,
+) -> Result<Arc<App>, StartError> {
     let settings = Arc::new(settings);
     let mut held = Vec::new();
     for folder in [&settings.data_dir, &settings.runs_dir] {

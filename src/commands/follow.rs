@@ -152,7 +152,9 @@ impl Screen {
                 format!("{state} {}, task {}: {}", took(run), self.tasks, self.task)
             }
         };
-        let width = rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| size.ws_col);
+        // Some terminals do not know their width, and say 0.
+        let width = rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col);
+        let width = if width == 0 { 80 } else { width };
         let text: String = text.chars().take(usize::from(width).saturating_sub(1)).collect();
         self.clear();
         let mut terminal = io::stderr().lock();

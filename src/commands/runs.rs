@@ -11,6 +11,7 @@ use reqwest::{Client, Method, Response};
 use serde_json::Value;
 
 use super::follow::follow;
+use crate::kong::SECRET_HEADER;
 use crate::routes::runs::PATH;
 use crate::runs::record::Record;
 use crate::settings::Settings;
@@ -63,7 +64,7 @@ pub fn runs(settings: &Settings, command: RunsCommand) -> ExitCode {
     };
     let url = command.server.unwrap_or_else(|| super::local_url(settings));
     let done = runtime.block_on(async {
-        let server = Server::new(url)?;
+        let server = Server::new(url, settings.gateway.secret.clone())?;
         match command.action {
             Action::List { state, node, limit } => list(&server, state, node, limit).await,
             Action::Follow { id } => follow(&server, &id).await,
@@ -80,14 +81,16 @@ pub fn runs(settings: &Settings, command: RunsCommand) -> ExitCode {
 pub(super) struct Server {
     url: String,
     http: Client,
+    /// Without it a server that serves its gateway alone answers nobody.
+    secret: Option<String>,
 }
 
 impl Server {
-    fn new(url: String) -> Result<Self, String> {
+    fn new(url: String, secret: Option<String>) -> Result<Self, String> {
         // reqwest wants one of these even where nothing is encrypted.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder().no_proxy().connect_timeout(PATIENCE).build();
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), http: http.map_err(said)? })
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), http: http.map_err(said)?, secret })
     }
 
     /// Asks for a path below the runs. An answer that is no success is an error in its own
@@ -99,6 +102,9 @@ impl Server {
         headers: &[(&'static str, String)],
     ) -> Result<Response, String> {
         let mut request = self.http.request(method, format!("{}{PATH}{path}", self.url));
+        if let Some(secret) = &self.secret {
+            request = request.header(SECRET_HEADER, secret);
+        }
         for (name, value) in headers {
             request = request.header(*name, value);
         }

@@ -16,7 +16,7 @@ use super::{caller, claims, openapi, planning, runs, secrets};
 use crate::App;
 use crate::ansible::catalog::CatalogError;
 use crate::error::Error;
-use crate::runs::{Asked, Ended, Outcome, Run, State, View};
+use crate::runs::{Asked, Ended, Ending, Outcome, Run, State, View};
 
 /// How many lines of the log go with a failure that asked for JSON.
 const FAILURE_LINES: usize = 10;
@@ -102,6 +102,12 @@ impl Endpoint {
     }
 
     async fn respond(&self, view: &View, as_json: bool) -> Response {
+        let record = &view.record;
+        if record.started.is_none() && record.ending == Some(Ending::Shutdown) {
+            // Nothing was done, so another try, at the next server, does no harm.
+            let detail = record.explanation.clone();
+            return Error::Unavailable { detail, retry_after: runs::RETRY_AFTER }.into_response();
+        }
         let ended = match view.outcome.as_deref() {
             Some(Outcome::Ended(ended)) => ended,
             Some(Outcome::NotFound(detail)) => {

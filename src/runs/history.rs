@@ -4,7 +4,7 @@
 //! only, so that a database which is locked or a disk which is full neither blocks a run nor
 //! loses more than a kill of the server would; until it is written it is read from there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -112,12 +112,14 @@ impl History {
             opened => opened,
         }
         .map_err(io::Error::other)?;
+        let limits = (limits.history_days, limits.history_runs);
+        let gone = prune(&connection, limits).map_err(io::Error::other)?;
+        gone.into_iter().for_each(|id| journals.remove(id));
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
             wake: Condvar::new(),
             written: watch::Sender::new(Written::default()),
         });
-        let limits = (limits.history_days, limits.history_runs);
         let writer = Writer { connection, shared: shared.clone(), journals, limits };
         let thread = std::thread::Builder::new().name("history".to_owned());
         let writer = Some(thread.spawn(move || writer.work())?);
@@ -199,9 +201,14 @@ impl History {
         self.rows(&Filter { states, ..Filter::default() }, usize::MAX >> 1)
     }
 
-    /// Whether a run is kept. Blocks.
-    pub fn has(&self, id: Uuid) -> rusqlite::Result<bool> {
-        Ok(self.get(id)?.is_some())
+    /// The runs that are kept. Blocks.
+    pub fn ids(&self) -> rusqlite::Result<HashSet<Uuid>> {
+        let waiting = lock(&self.shared.waiting).runs.keys().copied().collect::<Vec<_>>();
+        let connection = self.connect()?;
+        let mut statement = connection.prepare("SELECT id FROM runs")?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let kept = rows.filter_map(|id| id.map(|id| id.parse().ok()).transpose());
+        kept.chain(waiting.into_iter().map(Ok)).collect()
     }
 
     fn rows(&self, filter: &Filter, count: usize) -> rusqlite::Result<Vec<Record>> {

@@ -87,11 +87,14 @@ async fn end(means: &Means, run: &Run, outcome: Outcome, redaction: &Redaction) 
         if before.ending.is_some() && before.started.is_some() {
             end_processes(run, Stop::Gently).await;
         }
-        let ending = before.ending;
         let (record, outcome) = concluded(before, outcome.clone());
+        let result = match &outcome {
+            Outcome::Ended(ended) => Value::Array(ended.result.clone()),
+            _ => Value::Null,
+        };
+        // Whoever hears of the end and looks the run up finds it in the history.
         let mut live = means.live();
-        if run.view().record.ending != ending {
-            // Somebody asked for its end at this very moment.
+        if !run.finish(&record, outcome) {
             continue;
         }
         log_end(&record);
@@ -99,12 +102,7 @@ async fn end(means: &Means, run: &Run, outcome: Outcome, redaction: &Redaction) 
             record.started.map(|started| ended.duration_since(started).as_secs_f64())
         };
         means.metrics.ended(record.state, record.ended.and_then(took));
-        let result = match &outcome {
-            Outcome::Ended(ended) => Value::Array(ended.result.clone()),
-            _ => Value::Null,
-        };
-        means.history.keep(record.clone(), result);
-        run.finish(record, outcome);
+        means.history.keep(record, result);
         live.runs.remove(&run.id);
         live.same.retain(|_, other| other.id != run.id);
         let turns = live.queue.leave(run.id);

@@ -63,11 +63,8 @@ pub(super) fn recover(
             }
         }
     }
-    for id in journals.all() {
-        if !history.has(id).map_err(io::Error::other)? {
-            journals.remove(id);
-        }
-    }
+    let known = history.ids().map_err(io::Error::other)?;
+    journals.all().into_iter().filter(|id| !known.contains(id)).for_each(|id| journals.remove(id));
     Ok(())
 }
 

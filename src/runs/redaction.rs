@@ -71,7 +71,8 @@ impl Redaction {
             VaultSource::None => None,
         };
         let known = inventory::texts(&settings.inventory, &is_secret_name);
-        Self::of(known.iter().chain(&vault).chain(secrets).map(String::as_str))
+        let own = vault.iter().chain(&settings.gateway.secret);
+        Self::of(known.iter().chain(own).chain(secrets).map(String::as_str))
     }
 
     /// Hides `secrets`, and what looks like one.

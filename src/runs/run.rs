@@ -122,12 +122,17 @@ impl Run {
         self.view.send_modify(|view| view.record.learn(seen));
     }
 
-    /// The end. From here on the run is only read.
-    pub(super) fn finish(&self, record: Record, outcome: Outcome) {
-        self.view.send_modify(|view| {
+    /// The end, unless somebody has asked for another one since `record` was made. From here on
+    /// the run is only read.
+    pub(super) fn finish(&self, record: &Record, outcome: Outcome) -> bool {
+        self.view.send_if_modified(|view| {
+            if view.record.ending != record.ending {
+                return false;
+            }
             debug_assert!(view.record.state.may_become(record.state), "{view:?} → {record:?}");
-            *view = View { record, outcome: Some(Arc::new(outcome)) };
-        });
+            *view = View { record: record.clone(), outcome: Some(Arc::new(outcome)) };
+            true
+        })
     }
 }
 

@@ -79,8 +79,9 @@ impl Watcher for Work<'_> {
     fn see(&mut self, events: Vec<ReadEvent>) -> BoxFuture<'_, ()> {
         async move {
             let Some(mut recorder) = self.recorder.take() else { return };
+            let span = tracing::Span::current();
             let taken = tokio::task::spawn_blocking(move || {
-                recorder.take(events);
+                span.in_scope(|| recorder.take(events));
                 recorder
             });
             match taken.await {

@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod edge;
 mod real;
 mod stubbed;
+mod terminal;
 mod trouble;

@@ -269,6 +269,25 @@ async fn sigterm_waits_and_then_ends_the_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_hurries_the_end() {
+    let lab = Lab::new().with("RANGE42_SHUTDOWN_WAIT", "600").with("RANGE42_MAX_RUNS", "1");
+    let mut server = lab.start();
+    let slow = server.begin("slow").await;
+    let body = json!({ "proxmox_node": "px-testing", "hosts": "all" });
+    let queued = server.request("POST", "/v0/admin/run/bundles/quick/run", &body).send();
+    let queued = tokio::spawn(queued);
+    lab.workers_at_work(id_of(&slow)).await;
+    server.signal(Signal::TERM);
+    // The one that waits is let go at once: nothing of it was begun.
+    assert_eq!(queued.await.unwrap().unwrap().status(), 503);
+    assert!(!processes_of(id_of(&slow)).is_empty());
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(), Some(0), "{}", server.log());
+    assert_eq!(processes_of(id_of(&slow)), Vec::<String>::new());
+    assert!(lab.run_dirs().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fifty_requests_at_once() {
     let lab = Lab::new();
     let server = lab.start();

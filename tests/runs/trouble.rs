@@ -3,9 +3,12 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
+use range42_backend_api::ansible::engine::{Engine, Job, Launched};
 use range42_backend_api::{Settings, serve};
 use serde_json::{Value, json};
 
+use crate::support::server::Client;
 use crate::support::stub::{StubServer, project, write};
 
 const LIST: &str = "/v0/admin/proxmox/vms/list";
@@ -103,6 +106,32 @@ async fn a_log_that_cannot_be_kept_is_said_and_a_run_that_cannot_be_prepared_too
         (ready.status.as_u16(), &ready.json()["checks"]["data_dir"]["ready"]),
         (503, &json!(false))
     );
+}
+
+/// An engine with a fault of ours.
+struct Faulty;
+
+impl Engine for Faulty {
+    fn name(&self) -> &'static str {
+        "faulty"
+    }
+
+    fn launch<'a>(&'a self, _: &'a Job) -> BoxFuture<'a, std::io::Result<Launched>> {
+        Box::pin(async { panic!("a fault of the engine") })
+    }
+}
+
+#[tokio::test]
+async fn a_fault_of_the_server_is_an_end_like_another() {
+    let (dir, env) = project(|_, _| {});
+    let settings = Settings::from_map(&env).unwrap_or_else(|e| panic!("{e}"));
+    let built = serve::build_with(settings, |_| Box::new(Faulty)).unwrap_or_else(|e| panic!("{e}"));
+    let client = Client::of(built);
+    let answer = client.json("POST", LIST, &node()).await;
+    assert_eq!(answer.status, 500, "{}", answer.text);
+    let runs = client.get("/v0/admin/runs").await.json();
+    assert_eq!(runs["runs"][0]["state"], "unknown", "{runs:#}");
+    assert_eq!(fs::read_dir(dir.path().join("runs")).unwrap().count(), 0);
 }
 
 #[tokio::test]

@@ -38,7 +38,11 @@ impl Client {
     /// A server with these settings. It must be called inside of a tokio runtime.
     pub fn new(env: &HashMap<String, String>) -> Self {
         let settings = Settings::from_map(env).unwrap_or_else(|e| panic!("{e}"));
-        let built = serve::build(settings).unwrap_or_else(|e| panic!("{e}"));
+        Self::of(serve::build(settings).unwrap_or_else(|e| panic!("{e}")))
+    }
+
+    /// A server that has been built already.
+    pub fn of(built: Arc<App>) -> Self {
         Self { router: app(built.clone()), app: built }
     }
 

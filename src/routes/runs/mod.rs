@@ -40,7 +40,7 @@ const MAX_LIMIT: usize = 1000;
 const PAGE: usize = 1024 * 1024;
 
 /// Seconds after which it makes sense to ask again for what cannot be done now.
-const RETRY_AFTER: u32 = 10;
+pub const RETRY_AFTER: u32 = 10;
 
 /// The routes below [`PATH`].
 pub fn routes(app: &Arc<App>) -> Router {

@@ -1,0 +1,107 @@
+//! The edge of the server: slow, large, half-sent and too many requests, over real sockets.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::process::{ServerProcess, http};
+use crate::support::stub::{project, write};
+
+const LIST: &str = "/v0/admin/proxmox/vms/list";
+
+struct Edge {
+    server: ServerProcess,
+    _dir: tempfile::TempDir,
+}
+
+impl Edge {
+    fn start(settings: &[(&str, &str)]) -> Self {
+        let (dir, mut env) = project(|_, _| {});
+        env.extend(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        let behaviour = json!({ "events": [], "lookup_events": [], "rc": 0, "lookup_rc": 0 });
+        write(&dir.path().join("runs/stub.json"), &behaviour.to_string());
+        Self { server: ServerProcess::start(&env), _dir: dir }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.server.url.trim_start_matches("http://")).await.unwrap()
+    }
+
+    /// Sends raw text and reads until the server closes.
+    async fn raw(&self, text: &str) -> (String, Duration) {
+        let begun = Instant::now();
+        let mut stream = self.connect().await;
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        let ended = tokio::time::timeout(Duration::from_secs(30), read).await;
+        assert!(ended.is_ok(), "the connection stays open: {}", String::from_utf8_lossy(&answer));
+        (String::from_utf8_lossy(&answer).into_owned(), begun.elapsed())
+    }
+
+    async fn list(&self) -> u16 {
+        let body = json!({ "proxmox_node": "px" });
+        self.server.request("POST", LIST, &body).send().await.unwrap().status().as_u16()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_request_is_closed() {
+    let edge = Edge::start(&[("RANGE42_HEADER_TIME_LIMIT", "1"), ("RANGE42_BODY_TIME_LIMIT", "1")]);
+    let (answer, took) = edge.raw("POST /v0/admin/proxmox/vms/list HTTP/1.1\r\nhost: x\r\n").await;
+    assert_eq!(answer, "");
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(10), "{took:?}");
+    let head =
+        "POST /v0/admin/proxmox/vms/list HTTP/1.1\r\nhost: x\r\norigin: http://localhost\r\n";
+    let (answer, _) = edge.raw(&format!("{head}content-length: 100\r\n\r\n{{\"proxmox")).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("access-control-allow-origin: http://localhost"), "{answer}");
+    assert!(answer.contains("did not arrive within 1 s"), "{answer}");
+    assert_eq!(edge.list().await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_connection_is_closed_when_it_is_idle_for_too_long() {
+    let edge = Edge::start(&[("RANGE42_KEEP_ALIVE", "1")]);
+    let (answer, took) = edge.raw("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(took >= Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_may_be_neither_large_nor_deep() {
+    let edge = Edge::start(&[("RANGE42_MAX_BODY", "2000")]);
+    let large = json!({ "proxmox_node": "x".repeat(3000) });
+    let answer = edge.server.request("POST", LIST, &large).send().await.unwrap();
+    assert_eq!(answer.status(), 413);
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer["detail"], "the request body is larger than 2000 bytes");
+    let deep = format!("{{\"proxmox_node\":{}", "[".repeat(1500));
+    let request = http().post(format!("{}{LIST}", edge.server.url)).body(deep);
+    assert_eq!(request.send().await.unwrap().status(), 422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_too_many_is_told_so() {
+    let edge = Edge::start(&[("RANGE42_MAX_CONNECTIONS", "2")]);
+    let head = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    let (mut first, mut second) = (edge.connect().await, edge.connect().await);
+    for stream in [&mut first, &mut second] {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        assert_ne!(stream.read(&mut [0; 1000]).await.unwrap(), 0);
+    }
+    let (answer, _) = edge.raw("").await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    drop(first);
+    let begun = Instant::now();
+    while edge
+        .raw("GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .0
+        .contains(" 503 ")
+    {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+}

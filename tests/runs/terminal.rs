@@ -1,0 +1,90 @@
+//! `runs list`, `runs follow` and `runs cancel`, as a person calls them.
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::process::ServerProcess;
+use crate::support::stub::{project, write};
+
+fn server() -> (TempDir, ServerProcess) {
+    let (dir, env) = project(|_, _| {});
+    let text = "\u{1b}[0;32mok: [px]\u{1b}[0m";
+    let events = json!([
+        { "event": "playbook_on_task_start", "stdout": "TASK [t] ***", "event_data": { "task": "t" } },
+        { "event": "runner_on_ok", "stdout": text, "event_data": { "host": "px", "res": {} } },
+    ]);
+    let behaviour =
+        json!({ "events": events, "lookup_events": [], "rc": 0, "lookup_rc": 0, "hold": true });
+    write(&dir.path().join("runs/stub.json"), &behaviour.to_string());
+    (dir, ServerProcess::start(&env))
+}
+
+fn runs(server: &ServerProcess, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_range42-backend-api"));
+    command.arg("runs").args(args).args(["--server", &server.url]);
+    command
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+async fn begin(server: &ServerProcess) -> String {
+    let body = json!({ "proxmox_node": "px", "hosts": "all" });
+    let path = "/v0/admin/run/bundles/my_bundle-1/run";
+    let request = server.request("POST", path, &body).header("prefer", "respond-async");
+    let run: Value = request.send().await.unwrap().json().await.unwrap();
+    run["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_followed_to_its_end() {
+    let (dir, server) = server();
+    let id = begin(&server).await;
+    let follower = runs(&server, &["follow", &id])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    server.run_when(&json!(id), |run| run["job_events"] == 3).await;
+    write(&dir.path().join("runs/release"), "");
+    let output = tokio::task::spawn_blocking(move || follower.wait_with_output().unwrap()).await;
+    let output = output.unwrap();
+    let (out, err) = texts(&output);
+    // Not at a terminal: no colours, and no progress line.
+    assert_eq!(out, "TASK [t] ***\nok: [px]\n", "{err}");
+    assert!(err.starts_with("succeeded: The run ended well."), "{err}");
+    assert!(output.status.success());
+
+    let (list, _) = texts(&runs(&server, &["list", "--state", "succeeded"]).output().unwrap());
+    let lines: Vec<&str> = list.lines().collect();
+    assert!(lines.len() == 2 && lines[1].starts_with(&format!("{id}  succeeded  px ")), "{list}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_canceled_and_who_follows_it_hears_so() {
+    let (_dir, server) = server();
+    let id = begin(&server).await;
+    server.run_when(&json!(id), |run| run["job_events"] == 3).await;
+    let (said, err) = texts(&runs(&server, &["cancel", &id]).output().unwrap());
+    assert!(said.starts_with("The run was canceled on request"), "{said}{err}");
+    let output = runs(&server, &["follow", &id]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(texts(&output).1.starts_with("canceled: "), "{:?}", texts(&output));
+    let output = runs(&server, &["follow", "nothing"]).output().unwrap();
+    assert_eq!(texts(&output).1, "range42-backend-api: no run has the id nothing\n");
+    // At a terminal there is a line that says how far the run is.
+    let id = begin(&server).await;
+    let follow = format!(
+        "timeout -s INT 4 {} runs follow {id} --server {}",
+        env!("CARGO_BIN_EXE_range42-backend-api"),
+        server.url
+    );
+    let output = Command::new("script").args(["-qec", &follow, "/dev/null"]).output().unwrap();
+    let (screen, _) = texts(&output);
+    assert!(screen.contains("\r\u{1b}[Krunning 0:0") && screen.contains("task 1: t"), "{screen:?}");
+    assert!(screen.contains("\u{1b}[0;32mok: [px]"), "{screen:?}");
+}
