@@ -31,13 +31,14 @@ const QUICK: &str = "
     - debug: { msg: quick }
 ";
 
-/// Each worker starts a program that would go on by itself, outside of its session.
+/// Each worker starts programs that hear no signal but the last one, and one of them leaves
+/// the worker's session.
 const SLOW: &str = r#"
 - hosts: all
   gather_facts: false
   tasks:
     - debug: { msg: before }
-    - command: sh -c 'setsid sleep 300 & touch {{ playbook_dir }}/{{ inventory_hostname }}; sleep 300'
+    - command: sh -c 'trap "" TERM HUP; setsid sleep 300 & sleep 300; true'
 "#;
 
 /// Ends by itself as soon as the test says so.
