@@ -76,6 +76,7 @@ COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /usr/share/ansible/collections /usr/share/ansible/collections
 COPY LICENSE requirements.txt requirements.yml /app/
 COPY inventory /app/inventory
+COPY engine /app/engine
 COPY playbooks /app/playbooks
 COPY engine /app/engine
 COPY --from=builder /build/target/release/range42-backend-api /usr/local/bin/range42-backend-api

@@ -82,7 +82,7 @@ fn engine(settings: &Settings) -> Box<dyn Engine> {
     if settings.engine == EngineChoice::Process {
         return process();
     }
-    match WarmEngine::new(&settings.runner, &settings.project_root, &settings.runs_dir, keep) {
+    match WarmEngine::new(&settings.runner, &settings.project_root, &settings.data_dir, keep) {
         Ok(warm) => Box::new(warm),
         Err(reason) => {
             tracing::info!(%reason, "every run starts as a process");
@@ -106,6 +106,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         tokio::spawn(connections::serve(listener, app(built.clone()), limits.clone(), closing));
     signals.next().await;
     end_runs(&built.runs, limits.shutdown_wait, &mut signals).await;
+    built.runs.close_engine().await;
     built.status.close_all().await;
     close.send_replace(true);
     let _ = serving.await;

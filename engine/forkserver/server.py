@@ -57,7 +57,11 @@ class Server:
 
     def say(self, **answer):
         # Short enough to be written in one piece, since a fork may speak at the same time.
-        os.write(self.answers, json.dumps(answer).encode()[:select.PIPE_BUF - 1] + b"\n")
+        line = json.dumps({name: told[:500] if isinstance(told, str) else told for name, told in answer.items()})
+        try:
+            os.write(self.answers, line.encode() + b"\n")
+        except BrokenPipeError:
+            pass  # nobody is left to hear it; what was begun is finished all the same
 
     def prepare(self, opening):
         from .rehearsal import Recorder, Rehearsal

@@ -82,6 +82,11 @@ pub trait Engine: Send + Sync {
         self.name().to_owned()
     }
 
+    /// Ends what it keeps for the runs to come, which there will be none of.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Starts the process; an error means that nothing was started.
     fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, io::Result<Launched>>;
 }

@@ -16,13 +16,21 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 use tokio::process::Command;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::engine::{Engine, Job, Launched, ProcessEngine, RUN_ID_VARIABLE};
-use server::{Event, Listener, Refusal, Server};
+use super::processes::{self, Stop};
+use server::{Event, Listener, Refusal, Server, Starting};
 
 /// The program, below the project root.
 const PROGRAM: &str = "engine/warm.py";
+
+/// Where it rehearses, below the data dir.
+const REHEARSAL: &str = "rehearsal";
+
+/// How long the end of the server waits for this engine, which then has no jobs any more.
+const LAST_JOBS: Duration = Duration::from_secs(5);
 
 /// After a failure, runs go on as processes for this long before the next attempt.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -40,7 +48,7 @@ struct Parts {
     process: ProcessEngine,
     interpreter: PathBuf,
     program: PathBuf,
-    runs_dir: PathBuf,
+    data_dir: PathBuf,
     keep: bool,
     state: Mutex<State>,
 }
@@ -48,7 +56,12 @@ struct Parts {
 #[derive(Default)]
 struct State {
     server: Option<Arc<Server>>,
+    /// Whether one is being started, and once it has a process, its run id and that.
     starting: bool,
+    rehearsing: Option<(String, u32)>,
+    closed: bool,
+    /// One for each server whose process is there.
+    tasks: JoinSet<()>,
     /// Why there is no server, and since when.
     trouble: Option<(String, Instant)>,
     warm: u64,
@@ -59,14 +72,14 @@ impl WarmEngine {
     /// An engine for the Python that `runner` is a script of, with the program below `root`.
     /// With `keep` it stays loaded however long there is nothing to do. The error says why
     /// this runner can only be run as a process.
-    pub fn new(runner: &Path, root: &Path, runs_dir: &Path, keep: bool) -> Result<Self, String> {
+    pub fn new(runner: &Path, root: &Path, data_dir: &Path, keep: bool) -> Result<Self, String> {
         let (interpreter, program) = (script::interpreter(runner)?, root.join(PROGRAM));
         if !program.is_file() {
             return Err(format!("{} is not there", program.display()));
         }
         let process = ProcessEngine::new(runner.to_owned());
-        let (runs_dir, state) = (runs_dir.to_owned(), Mutex::default());
-        let parts = Parts { process, interpreter, program, runs_dir, keep, state };
+        let (data_dir, state) = (data_dir.to_owned(), Mutex::default());
+        let parts = Parts { process, interpreter, program, data_dir, keep, state };
         Ok(Self { parts: Arc::new(parts) })
     }
 }
@@ -84,6 +97,10 @@ impl Engine for WarmEngine {
             (None, Some((reason, _))) => format!("process (not warm: {reason}; {counts})"),
             (None, None) => format!("process (warm after the first run; {counts})"),
         }
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.parts.close())
     }
 
     fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, io::Result<Launched>> {
@@ -116,27 +133,60 @@ impl Parts {
         let mut state = self.state();
         let calm = state.trouble.as_ref().is_none_or(|(_, since)| since.elapsed() > PAUSE);
         if state.server.is_none() && !state.starting && calm {
-            state.starting = true;
             let envvars = std::fs::read(job.private_data_dir.join("env/envvars"));
-            tokio::spawn(serve(Arc::downgrade(self), envvars.unwrap_or_default()));
+            self.begin(&mut state, envvars.unwrap_or_default());
         }
         state.server.clone()
     }
 
+    fn begin(self: &Arc<Self>, state: &mut State, envvars: Vec<u8>) {
+        if !state.closed {
+            while state.tasks.try_join_next().is_some() {}
+            state.starting = true;
+            state.tasks.spawn(serve(Arc::downgrade(self), envvars));
+        }
+    }
+
+    /// Ends the server, also one that is only being started, and waits for its end.
+    async fn close(&self) {
+        let (rehearsing, mut tasks) = {
+            let mut state = self.state();
+            state.closed = true;
+            state.server = None;
+            (state.rehearsing.take(), std::mem::take(&mut state.tasks))
+        };
+        if let Some((run_id, pid)) = rehearsing {
+            let at_once = tokio::sync::watch::channel(Stop::AtOnce).1;
+            let end = move || processes::end(&run_id, processes::identify(pid), &at_once);
+            let _ = tokio::task::spawn_blocking(end).await;
+        }
+        let all_ended = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_JOBS, all_ended).await.is_err() {
+            tracing::warn!("the warm engine has jobs left and will end after them");
+        }
+    }
+
     async fn start(&self, envvars: &[u8]) -> io::Result<(Server, Listener)> {
+        // Of a server that was killed. There is one server to a data dir at a time.
+        let folder = self.data_dir.join(REHEARSAL);
+        let _ = std::fs::remove_dir_all(&folder);
         let id = Uuid::now_v7();
         let mut envvars: Map<String, Value> = serde_json::from_slice(envvars)?;
         // The rehearsal is a run of its own, and must not end with that of the job.
         envvars.remove(RUN_ID_VARIABLE);
         let opening = json!({
-            "run_id": id.to_string(), "folder": self.runs_dir.join(format!("{id}.rehearsal")),
+            "run_id": id.to_string(), "folder": folder,
             "envvars": envvars,
         });
         let mut command = Command::new(&self.interpreter);
         // The nil id leaves room in the environment for that of a run.
         self.process.surround(&mut command, &Uuid::nil().to_string());
-        command.arg(&self.program);
-        server::start(command, opening).await
+        let starting = Starting::spawn(command.arg(&self.program))?;
+        self.state().rehearsing = Some((id.to_string(), starting.pid()));
+        let ready = starting.ready(opening).await;
+        self.state().rehearsing = None;
+        let _ = std::fs::remove_dir_all(&folder);
+        ready
     }
 
     /// Makes a server the current one. One that was there before takes no more jobs, and ends
@@ -146,7 +196,8 @@ impl Parts {
         let server = Arc::new(server);
         let installed = Arc::downgrade(&server);
         let mut state = self.state();
-        (state.server, state.starting, state.trouble) = (Some(server), false, None);
+        (state.starting, state.trouble) = (false, None);
+        state.server = Some(server).filter(|_| !state.closed);
         installed
     }
 
@@ -155,8 +206,10 @@ impl Parts {
     }
 
     fn failed(&self, error: &io::Error) {
-        tracing::warn!(%error, "no warm engine; runs start as processes");
         let mut state = self.state();
+        if !state.closed {
+            tracing::warn!(%error, "no warm engine; runs start as processes");
+        }
         // One that was to be replaced is not kept: it may know no more than to refuse.
         (state.server, state.starting) = (None, false);
         state.trouble = Some((error.to_string(), Instant::now()));
@@ -192,8 +245,7 @@ async fn listen(
             match event {
                 Event::Spent(reason) => {
                     tracing::info!(%reason, "the warm engine is replaced");
-                    parts.state().starting = true;
-                    tokio::spawn(serve(engine.clone(), envvars.to_owned()));
+                    parts.begin(&mut parts.state(), envvars.to_owned());
                 }
                 Event::Idle if parts.keep => {}
                 Event::Idle | Event::Ended => parts.let_go(server),

@@ -266,6 +266,11 @@ impl Runs {
         self.inner.engine.describe()
     }
 
+    /// Ends what the engine keeps, when there will be no more runs.
+    pub async fn close_engine(&self) {
+        self.inner.engine.close().await;
+    }
+
     /// Takes no more runs, and lets go of those that wait: none of them was begun.
     pub fn close(&self) {
         let mut live = self.inner.live();

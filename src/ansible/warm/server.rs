@@ -36,6 +36,12 @@ pub struct Server {
     number: AtomicU64,
 }
 
+/// A server that has been started and is not ready yet.
+pub struct Starting {
+    child: Child,
+    pid: u32,
+}
+
 /// What a server says. It lives as long as the server's process.
 pub struct Listener {
     lines: Lines<BufReader<ChildStdout>>,
@@ -90,32 +96,45 @@ fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<i32>>, D
     Option::deserialize(value).map(Some)
 }
 
-/// Starts a server and waits until it is ready; the error may be its own reason not to be.
-pub async fn start(mut command: Command, opening: Value) -> io::Result<(Server, Listener)> {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let pid = child.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
-    let (Some(stdin), Some(stdout), Some(pid)) = (child.stdin.take(), child.stdout.take(), pid)
-    else {
-        return Err(io::Error::other("it has no pipes"));
-    };
-    let process = pidfd_open(pid, PidfdFlags::empty())?;
-    let mut lines = BufReader::new(stdout).lines();
-    let input = write_lines(stdin);
-    let _ = input.send(opening);
-    let line = match timeout(PATIENCE, lines.next_line()).await {
-        Ok(line) => line?.map(|line| serde_json::from_str::<Line>(&line)).transpose()?,
-        Err(_) => None,
-    };
-    let line = line.unwrap_or_default();
-    let Some(versions) = line.ready else {
-        child.kill().await?;
-        let reason = line.unfit.unwrap_or_else(|| "it did not get ready".to_owned());
-        return Err(io::Error::other(reason));
-    };
-    let waiting = Arc::new(Waiting::default());
-    let listener = Listener { lines, waiting: waiting.clone(), child };
-    let number = AtomicU64::new(1);
-    Ok((Server { versions, process, lines: input, waiting, number }, listener))
+impl Starting {
+    /// Starts a server.
+    pub fn spawn(command: &mut Command) -> io::Result<Self> {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let pid = child.id().ok_or_else(|| io::Error::other("it has ended at once"))?;
+        Ok(Self { child, pid })
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits until it is ready; the error may be its own reason not to be.
+    pub async fn ready(self, opening: Value) -> io::Result<(Server, Listener)> {
+        let Self { mut child, pid } = self;
+        let (Some(stdin), Some(stdout), Some(process)) =
+            (child.stdin.take(), child.stdout.take(), watch(pid))
+        else {
+            return Err(io::Error::other("it has no pipes"));
+        };
+        let mut lines = BufReader::new(stdout).lines();
+        let input = write_lines(stdin);
+        let _ = input.send(opening);
+        let line = match timeout(PATIENCE, lines.next_line()).await {
+            Ok(line) => line?.map(|line| serde_json::from_str::<Line>(&line)).transpose()?,
+            Err(_) => None,
+        };
+        let line = line.unwrap_or_default();
+        let Some(versions) = line.ready else {
+            child.kill().await?;
+            let reason = line.unfit.unwrap_or_else(|| "it did not get ready".to_owned());
+            return Err(io::Error::other(reason));
+        };
+        let waiting = Arc::new(Waiting::default());
+        let listener = Listener { lines, waiting: waiting.clone(), child };
+        let number = AtomicU64::new(1);
+        Ok((Server { versions, process, lines: input, waiting, number }, listener))
+    }
 }
 
 /// Writes lines until nobody can send one any more, and then closes the pipe.
@@ -168,7 +187,7 @@ impl Server {
     }
 }
 
-/// A handle on a process that is not a child of this one; none where it has ended already.
+/// A handle on a process, which nobody else can get in its place; none where it has ended already.
 fn watch(pid: u32) -> Option<OwnedFd> {
     pidfd_open(Pid::from_raw(pid.try_into().ok()?)?, PidfdFlags::empty()).ok()
 }
