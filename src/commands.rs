@@ -100,7 +100,8 @@ pub struct KongArguments {
     /// Where Kong finds the server.
     #[arg(long, default_value = "http://api:8000")]
     upstream: String,
-    /// A file of those who may come in, one a line: name, group (admin or viewer), key.
+    /// A file of those who may come in, one a line: name, group (admin or viewer), key. `-`
+    /// is the standard input.
     #[arg(long)]
     consumers: Option<PathBuf>,
     /// Compare with the committed kong/kong.yml instead, and fail where it differs.
@@ -115,7 +116,7 @@ pub fn kong(settings: &Settings, arguments: &KongArguments) -> ExitCode {
     }
     let consumers = match &arguments.consumers {
         None => Ok(Vec::new()),
-        Some(file) => std::fs::read_to_string(file)
+        Some(file) => consumers_file(file)
             .map_err(|e| e.to_string())
             .and_then(|text| kong::consumers(&text))
             .map_err(|e| format!("{}: {e}", file.display())),
@@ -187,6 +188,13 @@ fn committed_scripts(folder: &Path) -> io::Result<Vec<String>> {
     let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().into_string()));
     let names: Vec<_> = names.collect::<io::Result<_>>()?;
     Ok(names.into_iter().flatten().filter(|name| name.ends_with(".sh")).collect())
+}
+
+fn consumers_file(file: &Path) -> io::Result<String> {
+    match file.to_str() {
+        Some("-") => io::read_to_string(io::stdin()),
+        _ => std::fs::read_to_string(file),
+    }
 }
 
 /// Asks the server of this machine for its document.
