@@ -99,6 +99,28 @@ impl Lab {
         ServerProcess::start(&self.env)
     }
 
+    /// A server whose next runs are forked from a Python that has Ansible loaded, or start as
+    /// processes of their own: what is ended differs, and the end must not.
+    async fn start_with(&self, engine: &str) -> ServerProcess {
+        let mut env = self.env.clone();
+        env.insert("RANGE42_ENGINE".to_owned(), engine.to_owned());
+        let server = ServerProcess::start(&env);
+        if engine == "warm" {
+            let first = server.begin("quick").await;
+            server.run_when(&first["id"], is_final).await;
+        }
+        let begun = Instant::now();
+        loop {
+            let ready = server.get("/readyz").await;
+            let runner = ready["checks"]["runner"]["reason"].as_str().unwrap();
+            if runner.contains(&format!("engine {engine}")) {
+                return server;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{runner}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     fn release(&self) {
         write(&self.dir.path().join("release"), "");
     }
@@ -149,8 +171,17 @@ async fn a_client_that_goes_away_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancel_leaves_no_process() {
+    cancel_with("process").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancel_leaves_no_process_of_the_warm_engine() {
+    cancel_with("warm").await;
+}
+
+async fn cancel_with(engine: &str) {
     let lab = Lab::new();
-    let server = lab.start();
+    let server = lab.start_with(engine).await;
     let run = server.begin("slow").await;
     let id = id_of(&run);
     lab.workers_at_work(id).await;
@@ -188,16 +219,24 @@ async fn a_run_past_its_time_is_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_server_leaves_is_settled_at_the_next_start() {
+    killed_with("process").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_server_leaves_of_the_warm_engine_is_settled_too() {
+    killed_with("warm").await;
+}
+
+async fn killed_with(engine: &str) {
     let lab = Lab::new().with("RANGE42_MAX_RUNS", "2");
-    let mut server = lab.start();
+    let mut server = lab.start_with(engine).await;
     let slow = server.begin("slow").await;
     let held = server.begin("held").await;
     let queued = server.begin("quick").await;
     assert_eq!(queued["state"], "queued", "{queued:#}");
     lab.workers_at_work(id_of(&slow)).await;
     server.run_when(&held["id"], |run| run["progress"]["tasks"] == 2).await;
-    server.signal(Signal::KILL);
-    server.wait();
+    server.kill();
     // One of them comes to its end while no server is there.
     lab.release();
     let begun = Instant::now();
@@ -228,7 +267,7 @@ async fn what_a_killed_server_leaves_is_settled_at_the_next_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_waits_and_then_ends_the_runs() {
-    let lab = Lab::new().with("RANGE42_SHUTDOWN_WAIT", "3").with("VAULT_PASSWORD", "a-vault-pass");
+    let lab = Lab::new().with("RANGE42_SHUTDOWN_WAIT", "15").with("VAULT_PASSWORD", "a-vault-pass");
     let mut server = lab.start();
     let held = server.begin("held").await;
     let body = json!({ "proxmox_node": "px-testing", "hosts": "all" });

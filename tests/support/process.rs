@@ -50,6 +50,13 @@ impl ServerProcess {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Kills the process, and nothing that it has started.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        // What it has started may keep the log open.
+        self.child.wait().unwrap();
+    }
+
     /// Waits for the end of the process and answers its exit code.
     pub fn wait(&mut self) -> Option<i32> {
         let status = self.child.wait().unwrap();
