@@ -267,7 +267,7 @@ async fn killed_with(engine: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_waits_and_then_ends_the_runs() {
-    let lab = Lab::new().with("RANGE42_SHUTDOWN_WAIT", "15").with("VAULT_PASSWORD", "a-vault-pass");
+    let lab = Lab::new().with("RANGE42_SHUTDOWN_WAIT", "25").with("VAULT_PASSWORD", "a-vault-pass");
     let mut server = lab.start();
     let held = server.begin("held").await;
     let body = json!({ "proxmox_node": "px-testing", "hosts": "all" });
