@@ -176,7 +176,7 @@ async fn a_client_that_falls_behind_gets_everything_afresh() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pings_keep_the_living_and_end_the_dead() {
     let demo = DemoProxmox::start();
-    let server = Server::start(&demo.inventory(), &[("RANGE42_WS_PING_SECONDS", "0.5")]).await;
+    let server = Server::start(&demo.inventory(), &[("RANGE42_WS_PING_SECONDS", "1")]).await;
     let mut living = server.dashboard("").await;
     let mut dead = server.dashboard("").await;
     living.expect("full").await;
@@ -185,7 +185,7 @@ async fn pings_keep_the_living_and_end_the_dead() {
     // close, which waits two seconds for an answer of its own.
     tokio::select! {
         got = living.next_whenever() => panic!("{got:?}"),
-        () = tokio::time::sleep(Duration::from_millis(2500)) => {}
+        () = tokio::time::sleep(Duration::from_millis(4500)) => {}
     }
     assert!(matches!(dead.next().await, Got::Message(_)));
     assert_eq!(dead.next().await, Got::Closed(1011));
