@@ -12,7 +12,7 @@ from .kernel import RUN_ID
 
 # These name the run and are different in each. Ansible's copies of them are set
 # again in every fork.
-OF_THE_RUN = {RUN_ID, "AWX_ISOLATED_DATA_DIR", "ANSIBLE_CACHE_PLUGIN_CONNECTION"}
+OF_THE_RUN = {RUN_ID, "AWX_ISOLATED_DATA_DIR", "ANSIBLE_CACHE_PLUGIN_CONNECTION", "TMPDIR", "ANSIBLE_LOCAL_TEMP"}
 
 
 class Fitness:

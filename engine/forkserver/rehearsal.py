@@ -54,7 +54,7 @@ class Rehearsal:
         self.project = os.path.join(folder, "project")
         self.records = os.path.join(folder, "records")
         tasks = os.path.join(self.project, "roles", "rehearsal", "tasks")
-        for path in (tasks, os.path.join(folder, "env"), os.path.join(folder, "inventory")):
+        for path in (tasks, *(os.path.join(folder, name) for name in ("env", "inventory", "tmp"))):
             os.makedirs(path, mode=0o700)
         for path, text in (
                 (os.path.join(tasks, "main.yml"), ROLE), (os.path.join(tasks, "included.yml"), INCLUDED),

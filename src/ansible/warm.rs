@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::engine::{Engine, Job, Launched, ProcessEngine, RUN_ID_VARIABLE};
 use super::processes::{self, Stop};
+use super::workdir::with_own_temporary_folder;
 use server::{Event, Listener, Refusal, Server, Starting};
 
 /// The program, below the project root.
@@ -174,6 +175,7 @@ impl Parts {
         let mut envvars: Map<String, Value> = serde_json::from_slice(envvars)?;
         // The rehearsal is a run of its own, and must not end with that of the job.
         envvars.remove(RUN_ID_VARIABLE);
+        let envvars = with_own_temporary_folder(envvars, &folder.join("tmp"));
         let opening = json!({
             "run_id": id.to_string(), "folder": folder,
             "envvars": envvars,

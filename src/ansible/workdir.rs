@@ -7,6 +7,7 @@
 //! inventory/    the inventory dir, group_vars and host_vars included
 //! env/extravars the extra variables, client strings tagged unsafe
 //! env/envvars   the environment of ansible-playbook, a YAML mapping
+//! tmp/          temporary files of Ansible and of modules on this machine
 //! artifacts/    what ansible-runner writes
 //! ```
 //!
@@ -80,6 +81,7 @@ impl Workdir {
             |name: &str| fs::DirBuilder::new().recursive(true).mode(0o700).create(root.join(name));
         make("env")?;
         make("artifacts")?;
+        make("tmp")?;
 
         let playbook = &invocation.playbook;
         let top = playbook.path.components().next().map(|c| c.as_os_str().to_owned());
@@ -97,10 +99,8 @@ impl Workdir {
         copy_tree(&invocation.inventory, &root.join("inventory"))?;
 
         write_private(&root.join("env/extravars"), &extra_vars::to_yaml(&invocation.extra_vars))?;
-        write_private(
-            &root.join("env/envvars"),
-            &serde_json::Value::Object(env.clone()).to_string(),
-        )?;
+        let env = with_own_temporary_folder(env.clone(), &root.join("tmp"));
+        write_private(&root.join("env/envvars"), &Value::Object(env).to_string())?;
         Ok(workdir)
     }
 
@@ -131,6 +131,19 @@ impl Workdir {
             Err(WorkdirError::PlaybookGone(missing.to_string()))
         }
     }
+}
+
+/// Has Ansible and the modules that run on this machine keep their temporary files in `folder`.
+/// They remove them at their end, but not when they are killed, and what a killed run leaves
+/// behind may be the text of a vaulted file.
+pub(super) fn with_own_temporary_folder(
+    mut env: Map<String, Value>,
+    folder: &Path,
+) -> Map<String, Value> {
+    for variable in ["TMPDIR", "ANSIBLE_LOCAL_TEMP"] {
+        env.insert(variable.to_owned(), Value::String(folder.display().to_string()));
+    }
+    env
 }
 
 fn write_private(path: &Path, text: &str) -> io::Result<()> {

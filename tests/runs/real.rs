@@ -180,8 +180,9 @@ async fn cancel_leaves_no_process_of_the_warm_engine() {
 }
 
 async fn cancel_with(engine: &str) {
-    let lab = Lab::new();
-    let server = lab.start_with(engine).await;
+    let temporary = tempfile::tempdir().unwrap();
+    let lab = Lab::new().with("TMPDIR", temporary.path().to_str().unwrap());
+    let mut server = lab.start_with(engine).await;
     let run = server.begin("slow").await;
     let id = id_of(&run);
     lab.workers_at_work(id).await;
@@ -198,6 +199,10 @@ async fn cancel_with(engine: &str) {
     assert!(run["explanation"].as_str().unwrap().contains("Proxmox"), "{run:#}");
     let again = server.request("POST", &path, &Value::Null).send().await.unwrap();
     assert_eq!(again.status(), 409);
+    // What modules and the rehearsal unpack is theirs to remove, which a killed one does not.
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
