@@ -75,14 +75,25 @@ fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// The arguments of `openapi`.
+#[derive(clap::Args)]
+pub struct OpenapiArguments {
+    /// The version of OpenAPI.
+    #[arg(long, value_enum, default_value = "3.1")]
+    version: document::Version,
+    /// Compare with the committed openapi.json instead, and fail where it differs.
+    #[arg(long, conflicts_with = "version")]
+    check: bool,
+}
+
 /// Prints the OpenAPI document, or compares it with the committed one.
-pub fn openapi(check: bool) -> ExitCode {
-    let text = document::text();
-    if !check {
-        print!("{text}");
-        return ExitCode::SUCCESS;
+pub fn openapi(arguments: &OpenapiArguments) -> ExitCode {
+    let text = document::text(arguments.version);
+    if arguments.check {
+        return compare("openapi.json", "openapi", &text);
     }
-    compare("openapi.json", "openapi", &text)
+    print!("{text}");
+    ExitCode::SUCCESS
 }
 
 /// Compares a committed file with the text that `command` would write now.

@@ -22,6 +22,9 @@ use consumers::GROUPS;
 /// The header by which the server knows that a request came through the gateway.
 pub const SECRET_HEADER: &str = "x-range42-gateway";
 
+/// The header that Kong reads a consumer's key from.
+pub const KEY_HEADER: &str = "apikey";
+
 /// The longest time that Kong can wait, in milliseconds.
 const LONGEST_TIMEOUT: u64 = i32::MAX as u64 - 1;
 
@@ -211,7 +214,7 @@ fn closed(key_in_query: bool) -> Vec<Value> {
     vec![json!({
         "name": "key-auth",
         "config": {
-            "key_names": ["apikey"],
+            "key_names": [KEY_HEADER],
             "key_in_header": true,
             "key_in_query": key_in_query,
             "key_in_body": false,

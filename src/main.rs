@@ -19,11 +19,7 @@ enum Command {
     /// Serve the API (the default).
     Serve,
     /// Print the OpenAPI document.
-    Openapi {
-        /// Compare with the committed openapi.json instead, and fail where it differs.
-        #[arg(long)]
-        check: bool,
-    },
+    Openapi(commands::OpenapiArguments),
     /// Print the gateway's configuration for Kong.
     Kong(commands::KongArguments),
     /// Write the curl scripts, one for each operation.
@@ -46,7 +42,7 @@ fn main() -> ExitCode {
     };
     match command {
         Command::Serve => commands::serve(settings),
-        Command::Openapi { check } => commands::openapi(check),
+        Command::Openapi(arguments) => commands::openapi(&arguments),
         Command::Kong(arguments) => commands::kong(&settings, &arguments),
         Command::CurlScripts(arguments) => commands::curl_scripts(&arguments),
         Command::Healthcheck => commands::healthcheck(&settings),

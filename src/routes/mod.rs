@@ -23,6 +23,7 @@ pub mod secrets;
 pub mod snapshots;
 pub mod storage;
 pub mod table;
+pub mod tags;
 pub mod trust;
 pub mod values;
 pub mod vm_config;

@@ -1,7 +1,10 @@
 //! The published description of the API, made from the table.
 
+mod version_3_0;
+
 use std::sync::LazyLock;
 
+use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 
@@ -9,13 +12,30 @@ use super::body::Rule;
 use super::operation::{Answer, LookUp, Method, Operation, RequestType, Work};
 use super::runs;
 use super::table::OPERATIONS;
+use super::tags::{self, Tag};
+use crate::kong;
 
 /// The document: OpenAPI 3.1, with every operation and every schema.
 pub static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 
-/// The text of the document as it is served and committed.
-pub fn text() -> String {
-    let mut text = serde_json::to_string_pretty(&*DOCUMENT).expect("a JSON value is writable");
+/// A version of the OpenAPI specification that the document can be had in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Version {
+    /// 3.0.3, for tools that know no newer one.
+    #[value(name = "3.0")]
+    V3_0,
+    /// 3.1.0, as it is served and committed.
+    #[value(name = "3.1")]
+    V3_1,
+}
+
+/// The text of the document.
+pub fn text(version: Version) -> String {
+    let text = match version {
+        Version::V3_0 => serde_json::to_string_pretty(&version_3_0::of(&DOCUMENT)),
+        Version::V3_1 => serde_json::to_string_pretty(&*DOCUMENT),
+    };
+    let mut text = text.expect("a JSON value is writable");
     text.push('\n');
     text
 }
@@ -46,27 +66,34 @@ fn document() -> Value {
             "license": { "name": "GPL-3.0", "identifier": "GPL-3.0-only" },
         },
         "servers": [{ "url": "/", "description": "This server." }],
+        // The service itself asks for no key, a gateway in front of it does.
+        "security": [{}, { "gatewayKey": [] }],
         "tags": tags(),
         "paths": paths,
-        "components": { "schemas": schemas() },
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": { "gatewayKey": {
+                "type": "apiKey", "in": "header", "name": kong::KEY_HEADER,
+                "description": "The key of a consumer, where the API is reached through the gateway.",
+            } },
+        },
     })
 }
 
 fn tags() -> Vec<Value> {
-    let mut names: Vec<&str> = Vec::new();
-    for operation in OPERATIONS.iter() {
-        if !names.contains(&operation.tag) {
-            names.push(operation.tag);
+    let mut tags: Vec<&Tag> = Vec::new();
+    for tag in OPERATIONS.iter().map(|operation| operation.tag).chain([tags::RUNS]) {
+        if !tags.contains(&tag) {
+            tags.push(tag);
         }
     }
-    names.push(runs::TAG);
-    names.into_iter().map(|name| json!({ "name": name })).collect()
+    tags.iter().map(|tag| json!({ "name": tag.name, "description": tag.description })).collect()
 }
 
 fn operation_object(operation: &Operation) -> Value {
     let mut object = json!({
         "operationId": operation.id(),
-        "tags": [operation.tag],
+        "tags": [operation.tag.name],
         "summary": operation.summary,
     });
     let parameters = path_parameter(operation.path).into_iter().chain([preference()]);

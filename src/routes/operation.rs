@@ -1,5 +1,6 @@
 //! What an operation is: a row of data that one generic handler can run.
 
+use super::tags::Tag;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -26,7 +27,7 @@ pub struct Operation {
     /// The path, with `{name}` for a path parameter.
     pub path: &'static str,
     /// The group it is listed under in the docs.
-    pub tag: &'static str,
+    pub tag: &'static Tag,
     /// One line for the docs.
     pub summary: &'static str,
     /// The body; none where any body is ignored.

@@ -23,6 +23,10 @@ use super::operation::{
 use super::results as res;
 use super::snapshots::{SnapshotCreateRequest, SnapshotRequest};
 use super::storage::{DownloadIsoRequest, StorageRequest};
+use super::tags::{
+    ADMIN, CONFIG, FIREWALL, GUEST_NETWORK, LIFECYCLE, MANAGEMENT, NODE_NETWORK, RUNNER, SNAPSHOTS,
+    STORAGE, STUDENT, TESTING, Tag, UBUNTU, USAGE, VULN,
+};
 use super::vm_config::SetTagRequest;
 use super::vms::{
     CloneRequest, CreateRequest, DeleteListRequest, GuestListRequest, GuestRequest, NodeRequest,
@@ -31,22 +35,6 @@ use crate::ansible::catalog::Root;
 
 /// All operations, in the order in which they are listed and documented.
 pub static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(rows);
-
-const FIREWALL: &str = "proxmox - firewall";
-const NODE_NETWORK: &str = "proxmox - network - node";
-const GUEST_NETWORK: &str = "proxmox - network - vm";
-const STORAGE: &str = "proxmox - storage";
-const USAGE: &str = "proxmox - usage";
-const MANAGEMENT: &str = "proxmox - vm management";
-const LIFECYCLE: &str = "proxmox - vm lifecycle";
-const CONFIG: &str = "proxmox - vm configuration";
-const SNAPSHOTS: &str = "proxmox - vm snapshots";
-const RUNNER: &str = "runner";
-const TESTING: &str = "__tmp_testing";
-const UBUNTU: &str = "bundles - core - ubuntu";
-const ADMIN: &str = "bundles - core - proxmox - vms - default-configuration - admin";
-const VULN: &str = "bundles - core - proxmox - vms - default-configuration - vuln";
-const STUDENT: &str = "bundles - core - proxmox - vms - default-configuration - student";
 
 const ADMIN_KEYS: &[&str] = &[
     "admin-wazuh",
@@ -174,7 +162,7 @@ struct Deed {
 fn row(
     method: Method,
     path: &'static str,
-    tag: &'static str,
+    tag: &'static Tag,
     summary: &'static str,
     deed: Deed,
 ) -> Operation {
@@ -182,11 +170,11 @@ fn row(
     Operation { method, path, tag, summary, request, example: Map::new(), answer, work }
 }
 
-fn post(path: &'static str, tag: &'static str, summary: &'static str, deed: Deed) -> Operation {
+fn post(path: &'static str, tag: &'static Tag, summary: &'static str, deed: Deed) -> Operation {
     row(Method::Post, path, tag, summary, deed)
 }
 
-fn delete(path: &'static str, tag: &'static str, summary: &'static str, deed: Deed) -> Operation {
+fn delete(path: &'static str, tag: &'static Tag, summary: &'static str, deed: Deed) -> Operation {
     row(Method::Delete, path, tag, summary, deed)
 }
 

@@ -5,11 +5,9 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::PATH;
+use crate::routes::tags;
 use crate::runs::State;
 use crate::runs::record::Record;
-
-/// The group of these routes in the docs.
-pub const TAG: &str = "runs";
 
 /// The paths, as members of the document's `paths`.
 pub fn paths() -> Map<String, Value> {
@@ -85,7 +83,7 @@ fn operation(
     let responses: Map<String, Value> =
         responses.iter().map(|(status, r)| ((*status).to_owned(), r.clone())).collect();
     json!({
-        "operationId": id, "tags": [TAG], "summary": summary,
+        "operationId": id, "tags": [tags::RUNS.name], "summary": summary,
         "parameters": parameters, "responses": responses,
     })
 }

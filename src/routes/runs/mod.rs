@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-pub use document::{TAG, paths, schemas};
+pub use document::{paths, schemas};
 
 use super::handler::RUN_ID;
 use crate::App;
