@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::operation::{Answer, Limit, Method, Operation, PlaybookFile, PlaybookWork, Work};
 use crate::ansible::catalog::Root;
-use crate::runs::queue::Claim;
+use crate::runs::claim::Claim;
 
 /// Whether an action of the Proxmox role only reads. Its name says so.
 pub fn is_reading(action: &str) -> bool {
@@ -37,16 +37,18 @@ pub fn guests(body: &Map<String, Value>) -> Vec<String> {
 /// What no other run may change while this one is at work.
 pub fn claims(operation: &Operation, body: &Map<String, Value>, name: Option<&str>) -> Vec<Claim> {
     let node = body.get("proxmox_node").and_then(Value::as_str).unwrap_or_default();
-    let guest = |id: &String| Claim(format!("guest {id} of node {node}"));
-    let guests: Vec<Claim> = guests(body).iter().map(guest).collect();
+    let group = group(operation);
+    let guest = |id| Claim::Guest { node: node.to_owned(), id, group: group.clone() };
+    let guests: Vec<Claim> = guests(body).into_iter().map(guest).collect();
+    let group = group.map(|name| Claim::Group { node: node.to_owned(), name });
     match &operation.work {
         Work::LookUp { .. } => Vec::new(),
-        Work::CreateVms { .. } => guests.into_iter().chain(group(operation, node)).collect(),
+        Work::CreateVms { .. } => guests.into_iter().chain(group).collect(),
         Work::Playbook(work) => match (work.root, work.limit) {
             (Root::Local, Limit::Proxmox) => action_claims(operation, guests, node),
             (Root::Local, _) => Vec::new(),
             (_, Limit::Hosts) => vec![hosts(work, body, name)],
-            _ if guests.is_empty() => group(operation, node).into_iter().collect(),
+            _ if guests.is_empty() => group.into_iter().collect(),
             _ => guests,
         },
     }
@@ -62,15 +64,15 @@ fn action_claims(operation: &Operation, mut guests: Vec<Claim>, node: &str) -> V
         return guests.split_off(1);
     }
     if guests.is_empty() && (action.starts_with("network") || action.starts_with("firewall")) {
-        return vec![Claim(format!("node {node}"))];
+        return vec![Claim::Other(format!("node {node}"))];
     }
     guests
 }
 
-/// The group of guests that a bundle works on: which guests these are, only the bundle knows.
-fn group(operation: &Operation, node: &str) -> Option<Claim> {
+/// The group of guests that a bundle works on, by its name.
+fn group(operation: &Operation) -> Option<String> {
     let (_, group) = operation.path.rsplit_once("-vms-")?;
-    Some(Claim(format!("the {group} guests of node {node}")))
+    Some(group.to_owned())
 }
 
 /// The hosts that a bundle works on. One that a client chose by name can be about anything,
@@ -80,9 +82,9 @@ fn hosts(work: &PlaybookWork, body: &Map<String, Value>, name: Option<&str>) -> 
     match (work.file, name) {
         (PlaybookFile::Named, Some(name)) => {
             let kind = work.root.folder().trim_end_matches('s');
-            Claim(format!("{kind} {name} on hosts {hosts}"))
+            Claim::Other(format!("{kind} {name} on hosts {hosts}"))
         }
-        _ => Claim(format!("hosts {hosts}")),
+        _ => Claim::Other(format!("hosts {hosts}")),
     }
 }
 
@@ -119,7 +121,7 @@ mod tests {
         let operation = OPERATIONS.iter().find(|o| o.path.ends_with(path)).expect(path);
         let body = body.as_object().unwrap();
         let claims = claims(operation, body, Some("core/lab"));
-        (claims.into_iter().map(|claim| claim.0).collect(), same(operation, body, None).is_some())
+        (claims.iter().map(Claim::to_string).collect(), same(operation, body, None).is_some())
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! its own (`life`, `work`). What it prints is kept by a `recorder` in its [`journal`],
 //! what is known of it in the [`history`]; `recovery` settles what a killed server left.
 
+pub mod claim;
 pub mod history;
 pub mod journal;
 mod life;
@@ -38,7 +39,7 @@ use crate::settings::Settings;
 use history::{Filter, History, Kept};
 use journal::{Journals, Part};
 pub use plan::{Asked, Plan, Step};
-use queue::Queue;
+use queue::{Queue, QueueFull};
 use record::{HostCounts, Place, Progress, Record};
 pub use run::{Run, View};
 pub use state::{Ending, State};
@@ -79,6 +80,9 @@ pub enum NotAccepted {
     /// As many runs wait as may.
     #[error("{0} runs are waiting already, which is the limit; nothing was started")]
     QueueFull(usize),
+    /// As many runs of one consumer wait as may.
+    #[error("half of the queue is taken by runs of {0} already; nothing was started")]
+    ShareTaken(String),
     /// The server ends.
     #[error("the server is shutting down; nothing was started")]
     Ending,
@@ -187,8 +191,13 @@ impl Runs {
             return Ok(run.clone());
         }
         let id = Uuid::now_v7();
-        let now = live.queue.enter(id, asked.claims.clone());
-        let turn = now.map_err(|_| NotAccepted::QueueFull(live.queue.waiting()))?;
+        let now = live.queue.enter(id, asked.consumer.clone(), asked.claims.clone());
+        let turn = now.map_err(|full| match full {
+            QueueFull::ForAll => NotAccepted::QueueFull(live.queue.waiting()),
+            QueueFull::ForOne => {
+                NotAccepted::ShareTaken(asked.consumer.clone().unwrap_or_default())
+            }
+        })?;
         let run = Arc::new(Run::new(accepted(id, &asked)));
         live.runs.insert(id, run.clone());
         if let Some(same) = &asked.same {

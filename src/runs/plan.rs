@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::queue::Claim;
+use super::claim::Claim;
 use crate::ansible::catalog::Playbook;
 
 /// A request for a run.

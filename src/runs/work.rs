@@ -38,7 +38,10 @@ pub(super) async fn perform(means: &Means, run: &Run, plan: Plan, recorder: Reco
         match step {
             Step::LookUp { vm_id, playbook, name_wanted } => {
                 match work.look_up_guest(node.as_deref(), &vm_id, playbook).await {
-                    Ok(guest) => found = Some(guest).filter(|_| name_wanted),
+                    Ok(guest) => {
+                        last.result = vec![guest.listed()];
+                        found = Some(guest).filter(|_| name_wanted);
+                    }
                     Err(outcome) => return outcome,
                 }
             }
