@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -22,7 +23,36 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts one and waits until it is ready.
     pub fn start(env: &HashMap<String, String>) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_range42-backend-api"))
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_range42-backend-api")), env)
+    }
+
+    /// Starts one on a disk of its own for `folder`, of so many bytes. Others see the disk in
+    /// the folder that [`Self::own_view_of`] names. None where the system does not allow it.
+    pub fn start_on_disk(folder: &Path, bytes: u64, env: &HashMap<String, String>) -> Option<Self> {
+        let namespace = ["--user", "--map-root-user", "--mount"];
+        let mount = "mount -t tmpfs -o size=\"$1\" none \"$0\"";
+        let shell = |script: &str| {
+            let mut command = Command::new("unshare");
+            command.args(namespace).args(["sh", "-c", script]).arg(folder).arg(bytes.to_string());
+            command
+        };
+        let allowed = shell(mount).stderr(Stdio::null()).status();
+        if !allowed.is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let mut command = shell(&format!("{mount} && shift && exec \"$@\""));
+        command.arg(env!("CARGO_BIN_EXE_range42-backend-api"));
+        Some(Self::start_by(command, env))
+    }
+
+    /// Where the rest of the system finds a folder as this server sees it.
+    pub fn own_view_of(&self, folder: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.pid()));
+        root.join(folder.strip_prefix("/").unwrap())
+    }
+
+    fn start_by(mut command: Command, env: &HashMap<String, String>) -> Self {
+        let mut child = command
             .envs(env)
             .env("HOST", "127.0.0.1")
             .env("PORT", "0")

@@ -1,0 +1,63 @@
+//! A disk that is full, and has room again. The disk and the server are real, the runner is the
+//! stub.
+
+use std::fs::{self, File};
+use std::io::Write;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::process::ServerProcess;
+use crate::support::stub::project;
+
+const LIST: &str = "/v0/admin/proxmox/vms/list";
+/// Somewhat more than what a server that is ready has free.
+const BYTES: u64 = 80 * 1024 * 1024;
+
+async fn list(server: &ServerProcess) -> (StatusCode, Value) {
+    let body = json!({ "proxmox_node": "px" });
+    let answer = server.request("POST", LIST, &body).send().await.unwrap();
+    (answer.status(), answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn it_is_an_answer_with_a_reason() {
+    let (dir, mut env) = project(|_, _| {});
+    let disk = dir.path().canonicalize().unwrap().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let path = |name: &str| disk.join(name).display().to_string();
+    env.extend([
+        ("RANGE42_DATA_DIR".to_owned(), path("data")),
+        ("RANGE42_RUNS_DIR".to_owned(), path("runs")),
+    ]);
+    let Some(server) = ServerProcess::start_on_disk(&disk, BYTES, &env) else {
+        eprintln!("skipped: this system allows no disk for one process (unshare, mount)");
+        return;
+    };
+    assert_eq!(list(&server).await.0, StatusCode::OK);
+    let ready = server.get("/readyz").await;
+    assert_eq!(ready["checks"]["data_dir"]["ready"], true, "{ready:#}");
+
+    let filling = server.own_view_of(&disk.join("filling"));
+    let mut file = File::create(&filling).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    drop(file);
+    let (status, answer) = list(&server).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    let detail = answer["detail"].as_str().unwrap();
+    assert!(detail.contains("No space left on device"), "{answer:#}");
+    assert_eq!(server.get("/healthz").await["status"], "alive");
+    let runs = server.get("/v0/admin/runs").await;
+    assert_eq!(runs["runs"][0]["state"], "failed", "{runs:#}");
+    assert_eq!(runs["runs"][1]["state"], "succeeded", "{runs:#}");
+    let ready = server.get("/readyz").await;
+    assert_eq!(ready["checks"]["data_dir"]["ready"], false, "{ready:#}");
+
+    fs::remove_file(&filling).unwrap();
+    assert_eq!(list(&server).await.0, StatusCode::OK);
+    let kept = server.run(&runs["runs"][0]["id"]).await;
+    assert!(kept["error"].as_str().unwrap().contains("No space left"), "{kept:#}");
+    let left = fs::read_dir(server.own_view_of(&disk.join("runs"))).unwrap().flatten();
+    let left = left.filter(|entry| entry.path().is_dir());
+    assert_eq!(left.count(), 0);
+}
