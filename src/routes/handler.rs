@@ -133,7 +133,7 @@ impl Endpoint {
 
     fn answers_result(&self, as_json: bool) -> bool {
         match self.operation.answer {
-            Answer::Null => true,
+            Answer::Guest => true,
             Answer::Result { .. } => as_json,
             Answer::Log => false,
         }
@@ -152,7 +152,8 @@ impl Endpoint {
     fn body(&self, ended: &Ended, log: Vec<String>, as_json: bool) -> Value {
         let Ended { rc, result, error, .. } = ended;
         match (self.operation.answer, error) {
-            (Answer::Null, _) => Value::Null,
+            (Answer::Guest, None) => result.first().cloned().unwrap_or_default(),
+            (Answer::Guest, Some(error)) => json!({ "detail": error }),
             (Answer::Result { .. }, None) if as_json => json!({ "rc": rc, "result": result }),
             (Answer::Result { .. }, Some(error)) if as_json => {
                 let last = &log[log.len().saturating_sub(FAILURE_LINES)..];

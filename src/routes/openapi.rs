@@ -102,13 +102,42 @@ fn operation_object(operation: &Operation) -> Value {
         object["requestBody"] = json!({
             "required": true,
             "content": { "application/json": {
-                "schema": reference(&(request.name)()),
+                "schema": reference(&request_name(operation, request)),
                 "example": operation.example_body(),
             } },
         });
     }
     object["responses"] = responses(operation);
     object
+}
+
+/// The name of the schema of a body. Each operation that makes a group of guests wants other
+/// keys, and so has a schema of its own, which adds them to that of all groups.
+fn request_name(operation: &Operation, request: &RequestType) -> String {
+    match operation.work {
+        Work::CreateVms { folder, .. } => {
+            let group = folder.rsplit('-').next().unwrap_or_default();
+            format!("{}{}{}", &group[..1].to_uppercase(), &group[1..], (request.name)())
+        }
+        _ => (request.name)(),
+    }
+}
+
+/// The schema of [`request_name`] where it is the operation's own.
+fn own_schema(operation: &Operation, request: &RequestType) -> Option<Value> {
+    let Work::CreateVms { keys, .. } = operation.work else { return None };
+    let vm = reference("NewVm");
+    let members: Map<String, Value> = keys.iter().map(|k| ((*k).to_owned(), vm.clone())).collect();
+    let vms = json!({
+        "type": "object", "required": keys, "maxProperties": keys.len(), "properties": members,
+    });
+    Some(json!({
+        "allOf": [
+            reference(&(request.name)()),
+            { "type": "object", "properties": { "vms": vms } },
+        ],
+        "example": operation.example_body(),
+    }))
 }
 
 fn path_parameter(path: &str) -> Option<Value> {
@@ -140,14 +169,14 @@ fn preference() -> Value {
 
 fn responses(operation: &Operation) -> Value {
     let success = match operation.answer {
-        Answer::Null => json!({ "type": "null" }),
+        Answer::Guest => reference("FoundGuest"),
         Answer::Log => reference("RunLog"),
         Answer::Result { name, list, .. } => {
             json!({ "anyOf": [reference(&answer_name(&name(), list)), reference("RunLog")] })
         }
     };
     let failure = match operation.answer {
-        Answer::Null => reference("Detail"),
+        Answer::Guest => reference("Detail"),
         _ => json!({ "anyOf": [reference("RunFailure"), reference("Detail")] }),
     };
     let mut responses = json!({
@@ -198,17 +227,19 @@ fn answer_name(item: &str, list: bool) -> String {
 fn schemas() -> Map<String, Value> {
     let mut all: Vec<(String, RefOr<Schema>)> = Vec::new();
     let mut answers: Vec<(String, bool)> = Vec::new();
+    let mut schemas = shared_schemas();
+    schemas.extend(runs::schemas());
     for operation in OPERATIONS.iter() {
-        if let Some(RequestType { schemas, .. }) = operation.request {
-            schemas(&mut all);
+        if let Some(request) = &operation.request {
+            (request.schemas)(&mut all);
+            let own = own_schema(operation, request);
+            schemas.extend(own.map(|schema| (request_name(operation, request), schema)));
         }
         if let Answer::Result { name, schemas, list, .. } = operation.answer {
             schemas(&mut all);
             answers.push((name(), list));
         }
     }
-    let mut schemas = shared_schemas();
-    schemas.extend(runs::schemas());
     for (name, list) in answers {
         let item = reference(&name);
         let entry = if list { json!({ "type": "array", "items": item }) } else { item };
@@ -254,6 +285,16 @@ fn shared_schemas() -> Map<String, Value> {
                 "error": "fatal: [px-testing]: FAILED! => VM 4711 does not exist on node px-testing",
                 "log_multiline": ["PLAY RECAP ***"],
             },
+        },
+        "FoundGuest": {
+            "type": "object",
+            "description": "A guest that was looked up.",
+            "required": ["vm_id", "vm_name"],
+            "properties": {
+                "vm_id": { "type": "integer", "description": "Its id." },
+                "vm_name": { "type": ["string", "null"], "description": "Its name; null where Proxmox VE has none for it." },
+            },
+            "example": { "vm_id": 1000, "vm_name": "gateway" },
         },
         "Detail": {
             "type": "object",

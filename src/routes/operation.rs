@@ -88,8 +88,8 @@ pub enum Answer {
         /// Whether one entry is a list of these.
         list: bool,
     },
-    /// JSON `null`.
-    Null,
+    /// The guest that was looked up.
+    Guest,
 }
 
 impl Answer {

@@ -49,7 +49,7 @@ pub fn plan(
     }
     let action = match operation.answer {
         Answer::Result { action, .. } => Some(action),
-        Answer::Log | Answer::Null => None,
+        Answer::Log | Answer::Guest => None,
     };
     let node = steering.proxmox_node.as_ref().map(|node| node.as_str().to_owned());
     Ok((Plan { operation: operation.id(), node, steps, action }, steering))

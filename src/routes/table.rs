@@ -192,7 +192,7 @@ fn many<T: utoipa::ToSchema>(action: &'static str) -> Answer {
 fn action<T: super::operation::Request>(answer: Answer, look_up: LookUp) -> Deed {
     let fixed = match answer {
         Answer::Result { action, .. } => vec![("proxmox_vm_action", action), ("hosts", "proxmox")],
-        Answer::Log | Answer::Null => vec![],
+        Answer::Log | Answer::Guest => vec![],
     };
     let work = PlaybookWork {
         root: Root::Local,
@@ -275,5 +275,5 @@ fn new_vms(first_id: i64, keys: &[&str]) -> Value {
 }
 
 fn self_test(vm_id: &'static str) -> Deed {
-    Deed { request: None, answer: Answer::Null, work: Work::LookUp { vm_id } }
+    Deed { request: None, answer: Answer::Guest, work: Work::LookUp { vm_id } }
 }

@@ -230,7 +230,7 @@ text! {
 }
 text! {
     /// An http or https address that the node can reach.
-    IsoUrl, r"^https?://[^\s]+$", 2048, "https://mirror.example.org/debian-12.iso"
+    IsoUrl, r"^https?://[^\s\x00-\x20\x7f-\xa0]+$", 2048, "https://mirror.example.org/debian-12.iso"
 }
 text! {
     /// The login name of a Linux user.

@@ -177,7 +177,9 @@ impl Shape {
                     check_text(text, Some(pattern), None)?;
                     return Ok(value.clone());
                 }
-                let id = value.as_u64().and_then(|id| i64::try_from(id).ok()).ok_or(STRING_TYPE)?;
+                let number = Some(value).filter(|value| value.is_number());
+                let id = number.and_then(|number| coerce::integer(number).ok());
+                let id = id.filter(|id| *id >= 0).ok_or(STRING_TYPE)?;
                 check_bounds(id, *minimum, *maximum)?;
                 Ok(Value::from(id.to_string()))
             }

@@ -58,7 +58,16 @@ pub fn paths() -> Map<String, Value> {
         &[
             ("200", json!({
                 "description": "Server-sent events: `job_event` for each job event, with its number as the id, from the first or the one after Last-Event-ID on; `run` with the run itself when its state changes. The stream ends with the run.",
-                "content": { "text/event-stream": { "schema": { "type": "string" } } },
+                "content": { "text/event-stream": { "schema": {
+                    "type": "object",
+                    "description": "One event of the stream.",
+                    "required": ["event", "data"],
+                    "properties": {
+                        "event": { "type": "string", "enum": ["job_event", "run"] },
+                        "id": { "type": "string", "description": "The number of the job event." },
+                        "data": { "type": "string", "description": "The job event or the run, as JSON." },
+                    },
+                } } },
             })),
             ("204", json!({ "description": "The run has ended, and the client has seen all of it." })),
             ("404", missing()), ("503", unreadable()),
@@ -89,12 +98,13 @@ fn operation(
 }
 
 fn list_parameters() -> Vec<Value> {
-    let states = State::ALL.map(State::name).join(", ");
+    let states = State::ALL.map(State::name);
+    let (list, pattern) = (states.join(", "), states.join("|"));
     vec![
         query(
             "state",
-            &format!("Runs in one of these states, joined by commas: {states}."),
-            json!({ "type": "string" }),
+            &format!("Runs in one of these states, joined by commas: {list}."),
+            json!({ "type": "string", "pattern": format!("^({pattern})(,({pattern}))*$") }),
         ),
         query(
             "operation",
@@ -131,8 +141,8 @@ fn run_id() -> Value {
 fn last_event_id() -> Value {
     json!({
         "name": "Last-Event-ID", "in": "header",
-        "description": "The id of the last event that was seen.",
-        "schema": { "type": "integer", "minimum": 0 },
+        "description": "The id of the last event that was seen; one that no event has counts as none.",
+        "schema": { "type": "string" },
     })
 }
 

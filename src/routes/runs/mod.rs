@@ -68,6 +68,16 @@ pub fn accepted(run: &Run) -> Response {
     (StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response()
 }
 
+/// A limit that a client gave, if it is one that may be given.
+fn at_most(most: usize, limit: Option<usize>) -> Result<Option<usize>, Error> {
+    match limit {
+        Some(limit) if !(1..=most).contains(&limit) => {
+            Err(Error::BadRequest(format!("limit: it must be from 1 to {most}")))
+        }
+        limit => Ok(limit),
+    }
+}
+
 /// What can be asked of the list.
 #[derive(Debug, Deserialize)]
 struct ListQuery {
@@ -82,7 +92,7 @@ type Asked<T> = Result<Query<T>, QueryRejection>;
 
 async fn list(Shared(app): Shared<Arc<App>>, query: Asked<ListQuery>) -> Result<Response, Error> {
     let Query(query) = query.map_err(|e| Error::BadRequest(e.body_text()))?;
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+    let limit = at_most(MAX_LIMIT, query.limit)?.unwrap_or(DEFAULT_LIMIT);
     let states = query.state.iter().flat_map(|states| states.split(','));
     let states = states.map(|name| {
         let unknown = || Error::BadRequest(format!("state: no run has the state {name:?}"));
@@ -176,7 +186,7 @@ async fn page(
     from: u64,
 ) -> Result<(Record, Vec<String>, u64), Error> {
     let Query(query) = query.map_err(|e| Error::BadRequest(e.body_text()))?;
-    let limit = query.limit.unwrap_or(MAX_LIMIT).clamp(1, 10 * MAX_LIMIT) as u64;
+    let limit = at_most(10 * MAX_LIMIT, query.limit)?.unwrap_or(MAX_LIMIT) as u64;
     let (record, _) = look_up(app.clone(), id).await?;
     let there = match part {
         Part::Log => record.log_lines,
