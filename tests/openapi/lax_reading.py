@@ -1,7 +1,7 @@
 """What schemathesis must know of this API besides its document.
 
 Scalars are read laxly, as clients have always been able to rely on: `"3"`, `3.0` and `true` for
-an integer, 0, 1, `"yes"` and the like for a boolean. The document says integer and boolean, so
+a number, 0, 1, `"yes"` and the like for a boolean. The document says integer and boolean, so
 schemathesis expects a refusal of all these. The check below expects one only where the body does
 not fit the document when it is read that way either.
 """
@@ -52,6 +52,8 @@ def read(value, schema, document):
         return boolean(value)
     if "integer" in types and "string" not in types:
         return integer(value)
+    if "number" in types and isinstance(value, bool):
+        return float(value)
     return value
 
 
