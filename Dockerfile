@@ -78,7 +78,6 @@ COPY LICENSE requirements.txt requirements.yml /app/
 COPY inventory /app/inventory
 COPY engine /app/engine
 COPY playbooks /app/playbooks
-COPY engine /app/engine
 COPY --from=builder /build/target/release/range42-backend-api /usr/local/bin/range42-backend-api
 
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \

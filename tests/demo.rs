@@ -54,6 +54,14 @@ async fn the_main_job() {
         (404, "no VM has the id 4711 on node px-testing")
     );
 
+    let runs = client.get("/v0/admin/runs?operation=post_proxmox_vms_list").await.json();
+    let phases = &runs["runs"][0]["phases"];
+    // An interpreter that starts and Ansible that ends take longer than a millisecond.
+    for phase in ["start_ms", "play_ms", "end_ms"] {
+        assert!(phases[phase].as_u64().unwrap() > 0, "{phases}");
+    }
+    assert_eq!(phases["look_up_ms"], 0, "{phases}");
+
     let left: Vec<_> =
         fs::read_dir(dir.path().join("data/runs")).unwrap().flatten().map(|e| e.path()).collect();
     assert!(left.is_empty(), "run directories stay: {left:?}");

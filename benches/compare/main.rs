@@ -1,8 +1,11 @@
 //! Measures a server from the outside, or two side by side.
 //!
 //! ```text
-//! cargo bench --bench compare -- URL [URL] [--node NODE] [--guest VMID] [--rounds N]
+//! cargo bench --bench compare -- URL [URL] [--start COMMAND]... [--node NODE] [--rounds N]
 //! ```
+//!
+//! With `--start`, once for each URL and in their order, the servers are started here, which
+//! measures the time to their first answer and the memory of one that has done nothing yet.
 //!
 //! Every request is real and changes what is behind the server: point it at a demo. Two
 //! servers are measured in turns, round by round, so that what else the machine does falls on
@@ -10,6 +13,7 @@
 
 mod load;
 mod memory;
+mod started;
 mod table;
 
 use std::time::{Duration, Instant};
@@ -17,6 +21,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use started::Started;
 use table::{Figure, Table};
 
 /// How long each measurement of throughput lasts.
@@ -33,6 +38,9 @@ struct Arguments {
     /// Base URLs: ours, and another server's to compare with.
     #[arg(required = true, num_args = 1..=2)]
     urls: Vec<String>,
+    /// A command that starts the server of the first URL; again for the second one.
+    #[arg(long)]
+    start: Vec<String>,
     /// The node.
     #[arg(long, default_value = "px-testing")]
     node: String,
@@ -71,6 +79,15 @@ impl Server {
         }
     }
 
+    /// Where the time of the newest run of an operation went, if the server says so.
+    async fn phases(&self, operation: &str) -> Option<String> {
+        let url = format!("{}/v0/admin/runs?limit=1&operation={operation}", self.base);
+        let runs: Value = self.http.get(url).send().await.ok()?.json().await.ok()?;
+        let phases = runs["runs"][0]["phases"].as_object()?;
+        let phases = phases.iter().map(|(name, ms)| format!("{} {ms}", name.replace("_ms", "")));
+        Some(phases.collect::<Vec<_>>().join(", "))
+    }
+
     /// Sends a request that must succeed and answers how long that took.
     async fn timed(&self, method: Method, path: &str, body: &Value) -> Duration {
         let began = Instant::now();
@@ -93,9 +110,15 @@ async fn main() {
         .collect();
     let mut table = Table::new(&arguments.urls);
 
+    let _started = start(&arguments, &servers, &mut table).await;
     let idle = servers.iter().map(|server| memory::of_server(&server.base)).collect();
     table.add("memory before, all processes", "MiB", false, idle);
     runs(&arguments, &servers, &mut table).await;
+    for server in &servers {
+        if let Some(phases) = server.phases("post_proxmox_vms_list").await {
+            eprintln!("{}: where the time of a vms/list goes, in ms: {phases}", server.base);
+        }
+    }
     let mut rates = Vec::new();
     for server in &servers {
         rates.push(Figure::one(load::runs_per_minute(server, &arguments.node).await));
@@ -113,6 +136,29 @@ async fn main() {
     let after = servers.iter().map(|server| memory::of_server(&server.base)).collect();
     table.add("memory after, all processes", "MiB", false, after);
     table.print();
+}
+
+/// Starts those servers that are to be started.
+async fn start(arguments: &Arguments, servers: &[Server], table: &mut Table) -> Vec<Started> {
+    let mut times = vec![Vec::new(); servers.len()];
+    let mut started = Vec::new();
+    for round in 0..arguments.rounds {
+        for (index, command) in arguments.start.iter().enumerate() {
+            let server = Started::start(command, &servers[index]).await;
+            times[index].push(server.first_answer);
+            if round + 1 == arguments.rounds {
+                started.push(server);
+            }
+        }
+    }
+    if !arguments.start.is_empty() {
+        let figure = |times: &Vec<Duration>| match times.is_empty() {
+            true => Figure::none(),
+            false => Figure::of_times(times),
+        };
+        table.add("first answer after the start", "ms", false, times.iter().map(figure).collect());
+    }
+    started
 }
 
 /// Single runs, one at a time, the servers in turns.

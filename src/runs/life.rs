@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use serde_json::Value;
 
+use super::phases::Phases;
 use super::record::{Record, now};
 use super::recorder::Recorder;
 use super::redaction::Redaction;
@@ -201,4 +202,16 @@ fn log_end(record: &Record) {
         State::Succeeded => tracing::info!(state, rc, "run ended"),
         _ => tracing::warn!(state, rc, error, "run ended"),
     }
+    let Phases { queue_ms, look_up_ms, prepare_ms, start_ms, play_ms, end_ms, clean_up_ms } =
+        record.phases;
+    tracing::debug!(
+        queue_ms,
+        look_up_ms,
+        prepare_ms,
+        start_ms,
+        play_ms,
+        end_ms,
+        clean_up_ms,
+        "where its time went"
+    );
 }

@@ -9,6 +9,7 @@ pub mod history;
 pub mod journal;
 mod life;
 pub mod look_up;
+pub mod phases;
 pub mod plan;
 pub mod queue;
 pub mod record;
@@ -38,6 +39,7 @@ use crate::metrics::Metrics;
 use crate::settings::Settings;
 use history::{Filter, History, Kept};
 use journal::{Journals, Part};
+use phases::Phases;
 pub use plan::{Asked, Plan, Step};
 use queue::{Queue, QueueFull};
 use record::{HostCounts, Place, Progress, Record};
@@ -329,6 +331,7 @@ fn accepted(id: Uuid, asked: &Asked) -> Record {
         error: None,
         hosts: HostCounts::default(),
         progress: Progress { playbooks, ..Progress::default() },
+        phases: Phases::default(),
         log_lines: 0,
         job_events: 0,
         log_gap: None,

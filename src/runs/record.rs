@@ -8,6 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::phases::Phases;
 use super::state::{Ending, State};
 use crate::ansible::events::{EventData, JobEvent};
 
@@ -20,6 +21,7 @@ use crate::ansible::events::{EventData, JobEvent};
     "created": "2026-03-01T09:15:00.120Z", "started": "2026-03-01T09:15:00.125Z", "ended": null,
     "rc": null, "error": null, "hosts": {"ok": 0, "changed": 0, "failed": 0},
     "progress": {"playbook": 1, "playbooks": 1, "tasks": 1, "task": "Run one operation on Proxmox"},
+    "phases": {"queue_ms": 0, "look_up_ms": 0, "prepare_ms": 0, "start_ms": 0, "play_ms": 0, "end_ms": 0, "clean_up_ms": 0},
     "log_lines": 3, "job_events": 4, "log_gap": null, "ending": null, "action": "vm_start",
 }))]
 pub struct Record {
@@ -57,6 +59,9 @@ pub struct Record {
     pub hosts: HostCounts,
     /// How far it is.
     pub progress: Progress,
+    /// Where its time went; all 0 until it has ended.
+    #[serde(default)]
+    pub phases: Phases,
     /// How many lines its log has.
     pub log_lines: u64,
     /// How many job events it has.

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::Outcome;
+use super::phases::Stopwatch;
 use super::record::{Place, Record, now};
 use super::recorder::Seen;
 use super::state::{Ending, State};
@@ -115,6 +116,15 @@ impl Run {
                 view.record.explanation = format!("The run waits: {}.", place.reason);
             }
             changed
+        });
+    }
+
+    pub(super) fn measured(&self, watch: &mut Stopwatch) {
+        self.view.send_modify(|view| {
+            let record = &mut view.record;
+            let queued = record.started.map(|started| started.duration_since(record.created));
+            let queued = queued.and_then(|time| time.try_into().ok()).unwrap_or_default();
+            record.phases = watch.read(queued);
         });
     }
 

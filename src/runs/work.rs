@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::look_up::{self, Found};
+use super::phases::{Phase, Stopwatch};
 use super::recorder::{Recorder, Report};
 use super::{Ended, Means, Outcome, Plan, Run, Step};
 use crate::ansible::catalog::Playbook;
@@ -30,38 +31,11 @@ const HISTORY_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Performs all steps of `plan`, or as many as there are before the run is to be ended.
 pub(super) async fn perform(means: &Means, run: &Run, plan: Plan, recorder: Recorder) -> Outcome {
-    let (action, node) = (plan.action, plan.node);
-    let mut work = Work { means, run, stop: run.stop(), recorder: Some(recorder) };
-    let mut found: Option<Found> = None;
-    let mut last = Ended { rc: Some(0), reported: true, ..Ended::default() };
-    for step in plan.steps {
-        match step {
-            Step::LookUp { vm_id, playbook, name_wanted } => {
-                match work.look_up_guest(node.as_deref(), &vm_id, playbook).await {
-                    Ok(guest) => {
-                        last.result = vec![guest.listed()];
-                        found = Some(guest).filter(|_| name_wanted);
-                    }
-                    Err(outcome) => return outcome,
-                }
-            }
-            Step::Playbook { playbook, limit, tags, mut extra_vars } => {
-                if let Some(guest) = found.take() {
-                    extra_vars.insert("vm_name".to_owned(), guest.name);
-                }
-                let inventory = means.settings.inventory.clone();
-                let invocation = Invocation { playbook, inventory, limit, tags, extra_vars };
-                match work.run_playbook(&invocation, action).await {
-                    Ok((end, report)) => last = ended(end, report),
-                    Err(outcome) => return outcome,
-                }
-                if last.rc != Some(0) {
-                    break;
-                }
-            }
-        }
-    }
-    Outcome::Ended(last)
+    let watch = Stopwatch::start(Phase::Prepare);
+    let mut work = Work { means, run, stop: run.stop(), recorder: Some(recorder), watch };
+    let outcome = work.all_steps(plan).await;
+    run.measured(&mut work.watch);
+    outcome
 }
 
 fn ended(End { rc, reported }: End, report: Report) -> Ended {
@@ -76,11 +50,15 @@ struct Work<'a> {
     stop: watch::Receiver<Stop>,
     /// Away only while it takes events, on a thread that may block.
     recorder: Option<Recorder>,
+    watch: Stopwatch,
 }
 
 impl Watcher for Work<'_> {
     fn see(&mut self, events: Vec<ReadEvent>) -> BoxFuture<'_, ()> {
         async move {
+            if self.watch.phase() == Phase::Start {
+                self.watch.enter(Phase::Play);
+            }
             let Some(mut recorder) = self.recorder.take() else { return };
             let span = tracing::Span::current();
             let taken = tokio::task::spawn_blocking(move || {
@@ -89,6 +67,9 @@ impl Watcher for Work<'_> {
             });
             match taken.await {
                 Ok(recorder) => {
+                    if recorder.seen().recap {
+                        self.watch.enter(Phase::End);
+                    }
                     self.run.progress(recorder.seen());
                     self.recorder = Some(recorder);
                 }
@@ -100,6 +81,41 @@ impl Watcher for Work<'_> {
 }
 
 impl Work<'_> {
+    /// Performs the steps, as many as there are before one fails or the run is to be ended.
+    async fn all_steps(&mut self, plan: Plan) -> Outcome {
+        let (action, node) = (plan.action, plan.node);
+        let mut found: Option<Found> = None;
+        let mut last = Ended { rc: Some(0), reported: true, ..Ended::default() };
+        for step in plan.steps {
+            match step {
+                Step::LookUp { vm_id, playbook, name_wanted } => {
+                    match self.look_up_guest(node.as_deref(), &vm_id, playbook).await {
+                        Ok(guest) => {
+                            last.result = vec![guest.listed()];
+                            found = Some(guest).filter(|_| name_wanted);
+                        }
+                        Err(outcome) => return outcome,
+                    }
+                }
+                Step::Playbook { playbook, limit, tags, mut extra_vars } => {
+                    if let Some(guest) = found.take() {
+                        extra_vars.insert("vm_name".to_owned(), guest.name);
+                    }
+                    let inventory = self.means.settings.inventory.clone();
+                    let invocation = Invocation { playbook, inventory, limit, tags, extra_vars };
+                    match self.run_playbook(&invocation, action).await {
+                        Ok((end, report)) => last = ended(end, report),
+                        Err(outcome) => return outcome,
+                    }
+                    if last.rc != Some(0) {
+                        break;
+                    }
+                }
+            }
+        }
+        Outcome::Ended(last)
+    }
+
     /// Asks the Proxmox API where the inventory holds credentials, else a playbook.
     async fn look_up_guest(
         &mut self,
@@ -107,6 +123,7 @@ impl Work<'_> {
         vm_id: &str,
         playbook: Playbook,
     ) -> Result<Found, Outcome> {
+        self.watch.enter(Phase::LookUp);
         let found = match direct_client(self.means, node) {
             Some((client, node)) => {
                 let guests = tokio::select! {
@@ -157,6 +174,7 @@ impl Work<'_> {
         invocation: &Invocation,
         action: Option<&'static str>,
     ) -> Result<(End, Report), Outcome> {
+        self.watch.enter(Phase::Prepare);
         self.begin_playbook(action).await;
         let run_id = self.run.id.to_string();
         let workdir = prepare(self.means, &run_id, invocation).await?;
@@ -173,7 +191,9 @@ impl Work<'_> {
             arguments: arguments(self.means, invocation),
         };
         let (means, stop) = (self.means, self.stop.clone());
+        self.watch.enter(Phase::Start);
         let end = execution::execute(means.engine.as_ref(), &job, self, &stop).await;
+        self.watch.enter(Phase::CleanUp);
         remove(workdir).await;
         let report = self.recorder.as_mut().map(Recorder::end_playbook).unwrap_or_default();
         match end {
