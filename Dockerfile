@@ -48,6 +48,7 @@ RUN sed -i '/^\[\[bench\]\]/,/^$/d' Cargo.toml \
     && cargo build --release --locked \
     && cargo clean --release --package range42-backend-api
 
+COPY build.rs openapi.json ./
 COPY assets assets
 COPY src src
 RUN cargo build --release --locked --bin range42-backend-api

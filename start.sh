@@ -47,7 +47,7 @@ if $demo; then scripts/set-up --demo; else scripts/set-up; fi
 
 binary=target/release/range42-backend-api
 stale() {
-    [ ! -x "$binary" ] || [ -n "$(find src assets Cargo.toml Cargo.lock -newer "$binary" -print -quit)" ]
+    [ ! -x "$binary" ] || [ -n "$(find src assets build.rs openapi.json Cargo.toml Cargo.lock -newer "$binary" -print -quit)" ]
 }
 if stale; then
     command -v cargo > /dev/null || {

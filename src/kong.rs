@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::routes::openapi::DOCUMENT;
+use crate::routes::openapi;
 use crate::routes::operation::{Answer, Operation, Work};
 use crate::routes::table::OPERATIONS;
 use crate::settings::Settings;
@@ -81,7 +81,8 @@ pub fn text(gateway: &Gateway) -> String {
 /// The configuration.
 pub fn configuration(gateway: &Gateway) -> Value {
     let mut routes = Routes::default();
-    for (path, methods) in DOCUMENT["paths"].as_object().expect("the document has paths") {
+    for (path, methods) in openapi::document()["paths"].as_object().expect("the document has paths")
+    {
         for (method, object) in methods.as_object().expect("a path has methods") {
             let Some(id) = object["operationId"].as_str() else { continue };
             routes.add(&method.to_uppercase(), path, id);

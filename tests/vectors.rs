@@ -8,7 +8,7 @@ mod support;
 use range42_backend_api::ansible::catalog::is_name;
 use range42_backend_api::ansible::events::{JobEvent, extract, log_lines, strip_ansi};
 use range42_backend_api::routes::body::Rule;
-use range42_backend_api::routes::openapi::DOCUMENT;
+use range42_backend_api::routes::openapi;
 use range42_backend_api::runs::look_up;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -205,7 +205,8 @@ fn check_field(field: &str, rule: &Rule, case: &Value) {
 /// The rules of all texts of requests called `field`. Two types of host pattern have one name;
 /// they differ in whether a colon joins hosts.
 fn rules_of(field: &str, pattern: &str) -> Vec<Rule> {
-    let schemas = DOCUMENT["components"]["schemas"].as_object().unwrap();
+    let document = openapi::document();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
     let rules: Vec<Rule> = schemas
         .iter()
         .filter(|(name, _)| match name.as_str() {
@@ -216,7 +217,7 @@ fn rules_of(field: &str, pattern: &str) -> Vec<Rule> {
         })
         .filter_map(|(_, schema)| schema["properties"].get(field))
         .filter(|schema| field != "hosts" || joins_hosts(schema) == pattern.contains(':'))
-        .map(|schema| Rule::compile(&DOCUMENT, schema))
+        .map(|schema| Rule::compile(&document, schema))
         .collect();
     assert!(!rules.is_empty(), "no request has {field}");
     rules

@@ -2,30 +2,41 @@
 //!
 //! Everything is part of the binary, since a range can be sealed off from the internet.
 
-use std::hash::{DefaultHasher, Hasher};
-use std::io::Write;
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use utoipa_swagger_ui::Config;
 
-use super::{answers, openapi};
+use super::answers;
+
+/// A file that stays the same while the server runs, as `build.rs` has prepared it.
+struct Prepared {
+    content_type: &'static str,
+    plain: &'static [u8],
+    gzip: &'static [u8],
+    tag: &'static str,
+}
+
+macro_rules! prepared {
+    ($content_type:literal, $name:literal) => {
+        Prepared {
+            content_type: $content_type,
+            plain: include_bytes!(concat!(env!("OUT_DIR"), "/", $name)),
+            gzip: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".gz")),
+            tag: include_str!(concat!(env!("OUT_DIR"), "/", $name, ".tag")),
+        }
+    };
+}
+
+/// The document as it is committed, which a test compares with the table.
+static DOCUMENT: Prepared = prepared!("application/json", "openapi.json");
 
 /// ReDoc, as published on the npm registry in the package `redoc`; see assets/README.md.
-static REDOC: LazyLock<Rendered> = LazyLock::new(|| {
-    let script = include_str!("../../assets/redoc.standalone.js");
-    Rendered::new("text/javascript; charset=utf-8", Bytes::from_static(script.as_bytes()))
-});
-
-static DOCUMENT: LazyLock<Rendered> =
-    LazyLock::new(|| Rendered::new("application/json", openapi::DOCUMENT.to_string().into()));
+static REDOC: Prepared = prepared!("text/javascript; charset=utf-8", "redoc.standalone.js");
 
 const REDOC_PAGE: &str = r#"<!doctype html>
 <html lang="en">
@@ -89,44 +100,20 @@ async fn redoc(headers: HeaderMap) -> Response {
     REDOC.answer(&headers)
 }
 
-/// Something large that stays the same while the server runs: rendered, compressed and named
-/// once.
-struct Rendered {
-    content_type: HeaderValue,
-    tag: HeaderValue,
-    plain: Bytes,
-    gzip: Bytes,
-}
-
-impl Rendered {
-    fn new(content_type: &'static str, plain: Bytes) -> Self {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        let gzip = encoder.write_all(&plain).and_then(|()| encoder.finish());
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&plain);
-        let tag = format!("\"{:016x}\"", hasher.finish());
-        Self {
-            content_type: HeaderValue::from_static(content_type),
-            tag: HeaderValue::from_str(&tag).expect("ASCII"),
-            plain,
-            gzip: gzip.expect("writing to memory does not fail").into(),
-        }
-    }
-
+impl Prepared {
     /// The content, compressed where the client says that it can read that, or 304 where it
     /// has it already (RFC 9110, 8.8.3 and 12.5.3).
     fn answer(&self, headers: &HeaderMap) -> Response {
-        let vary = HeaderValue::from_static("Accept-Encoding");
-        let common = [(header::ETAG, self.tag.clone()), (header::VARY, vary)];
-        if headers.get(header::IF_NONE_MATCH) == Some(&self.tag) {
+        let common = [(header::ETAG, self.tag), (header::VARY, "Accept-Encoding")];
+        if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known == self.tag) {
             return (StatusCode::NOT_MODIFIED, common).into_response();
         }
-        let content_type = [(header::CONTENT_TYPE, self.content_type.clone())];
+        let content_type = [(header::CONTENT_TYPE, self.content_type)];
         let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok());
         if accepted.is_some_and(|accepted| accepted.contains("gzip")) {
-            let encoding = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
-            return (common, content_type, encoding, self.gzip.clone()).into_response();
+            let encoding = [(header::CONTENT_ENCODING, "gzip")];
+            return (common, content_type, encoding, self.gzip).into_response();
         }
-        (common, content_type, self.plain.clone()).into_response()
+        (common, content_type, self.plain).into_response()
     }
 }

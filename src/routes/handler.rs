@@ -1,6 +1,6 @@
 //! The one handler: it runs any row of the table.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Json;
 use axum::body::to_bytes;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::body::{self, FieldError, Rule};
 use super::operation::{Answer, Operation};
 use super::prefer::{self, Preference};
-use super::{caller, claims, openapi, planning, runs, secrets};
+use super::{caller, claims, openapi, planning, runs};
 use crate::App;
 use crate::ansible::catalog::CatalogError;
 use crate::error::Error;
@@ -28,14 +28,19 @@ pub const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 pub struct Endpoint {
     app: Arc<App>,
     operation: &'static Operation,
-    rule: Option<Rule>,
+    /// Compiled when it is first needed, as most servers never see most operations.
+    rule: OnceLock<Option<Rule>>,
 }
 
 impl Endpoint {
-    /// Compiles the published schema of the operation's body.
+    /// An endpoint for a row.
     pub fn new(app: Arc<App>, operation: &'static Operation) -> Self {
-        let rule = operation.request.as_ref().map(|request| openapi::rule(&(request.name)()));
-        Self { app, operation, rule }
+        Self { app, operation, rule: OnceLock::new() }
+    }
+
+    /// What checks a body, if one is read.
+    fn rule(&self) -> Option<&Rule> {
+        self.rule.get_or_init(|| self.operation.request.as_ref().map(openapi::rule)).as_ref()
     }
 
     /// Answers a request.
@@ -47,7 +52,7 @@ impl Endpoint {
         let (mut parts, body) = request.into_parts();
         let content_type = parts.headers.get(header::CONTENT_TYPE);
         let content_type = content_type.map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-        let body = match &self.rule {
+        let body = match self.rule() {
             None => Map::new(),
             Some(rule) => {
                 let bytes = self.read(body).await?;
@@ -68,7 +73,7 @@ impl Endpoint {
             guests: claims::guests(&body),
             claims: claims::claims(self.operation, &body, name.as_deref()),
             same: claims::same(self.operation, &body, name.as_deref()),
-            secrets: self.secrets(&body),
+            secrets: self.rule().map(|rule| rule.secrets(&body)).unwrap_or_default(),
             consumer: caller::consumer(&parts.headers),
         };
         let run = self.app.runs.start(asked)?;
@@ -92,13 +97,6 @@ impl Endpoint {
         let bytes = tokio::time::timeout(limits.body_time, to_bytes(body, limits.body)).await;
         let seconds = limits.body_time.as_secs();
         bytes.map_err(|_| Error::TooSlow { seconds })?.map_err(|e| too_large(e, limits.body))
-    }
-
-    fn secrets(&self, body: &Map<String, Value>) -> Vec<String> {
-        let request = self.operation.request.as_ref();
-        request
-            .map(|request| secrets::of(&openapi::DOCUMENT, &(request.name)(), body))
-            .unwrap_or_default()
     }
 
     async fn respond(&self, view: &View, as_json: bool) -> Response {

@@ -19,7 +19,6 @@ pub mod planning;
 pub mod prefer;
 pub mod results;
 pub mod runs;
-pub mod secrets;
 pub mod snapshots;
 pub mod storage;
 pub mod table;

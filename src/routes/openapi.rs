@@ -2,8 +2,6 @@
 
 mod version_3_0;
 
-use std::sync::LazyLock;
-
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
@@ -14,9 +12,6 @@ use super::runs;
 use super::table::OPERATIONS;
 use super::tags::{self, Tag};
 use crate::kong;
-
-/// The document: OpenAPI 3.1, with every operation and every schema.
-pub static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 
 /// A version of the OpenAPI specification that the document can be had in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,20 +27,24 @@ pub enum Version {
 /// The text of the document.
 pub fn text(version: Version) -> String {
     let text = match version {
-        Version::V3_0 => serde_json::to_string_pretty(&version_3_0::of(&DOCUMENT)),
-        Version::V3_1 => serde_json::to_string_pretty(&*DOCUMENT),
+        Version::V3_0 => serde_json::to_string_pretty(&version_3_0::of(&document())),
+        Version::V3_1 => serde_json::to_string_pretty(&document()),
     };
     let mut text = text.expect("a JSON value is writable");
     text.push('\n');
     text
 }
 
-/// What checks a body against the published schema `name`.
-pub fn rule(name: &str) -> Rule {
-    Rule::compile(&DOCUMENT, &json!({ "$ref": format!("#/components/schemas/{name}") }))
+/// What checks a body against its published schema.
+pub fn rule(request: &RequestType) -> Rule {
+    let mut schemas = Vec::new();
+    (request.schemas)(&mut schemas);
+    let document = json!({ "components": { "schemas": published(schemas) } });
+    Rule::compile(&document, &reference(&(request.name)()))
 }
 
-fn document() -> Value {
+/// The document: OpenAPI 3.1, with every operation and every schema.
+pub fn document() -> Value {
     let mut paths = Map::new();
     for operation in OPERATIONS.iter() {
         let method = match operation.method {
@@ -252,12 +251,15 @@ fn schemas() -> Map<String, Value> {
             },
         }));
     }
-    for (name, schema) in all {
-        schemas.insert(name, serde_json::to_value(&schema).expect("a schema is writable"));
-    }
+    schemas.extend(published(all));
     let mut sorted: Vec<_> = schemas.into_iter().collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
     sorted.into_iter().collect()
+}
+
+fn published(schemas: Vec<(String, RefOr<Schema>)>) -> Map<String, Value> {
+    let value = |schema| serde_json::to_value(schema).expect("a schema is writable");
+    schemas.into_iter().map(|(name, schema)| (name, value(schema))).collect()
 }
 
 /// The schemas that are nobody's own.

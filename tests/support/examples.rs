@@ -1,7 +1,11 @@
 //! The published example of every operation, and ways to change it.
 
-use range42_backend_api::routes::openapi::DOCUMENT;
+use std::sync::LazyLock;
+
+use range42_backend_api::routes::openapi;
 use serde_json::{Value, json};
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(openapi::document);
 
 /// An operation with a body that fits it.
 #[derive(Debug, Clone)]
@@ -24,7 +28,7 @@ pub fn examples() -> Vec<Example> {
                 method: method.to_uppercase(),
                 path: with_names(path, &operation["parameters"]),
                 body: content["example"].clone(),
-                schema: DOCUMENT.pointer(&reference[1..]).unwrap().clone(),
+                schema: resolved(&json!({ "$ref": reference })).clone(),
             });
         }
     }
@@ -88,10 +92,13 @@ fn collect_texts(schema: &Value, value: &Value, pointer: String, found: &mut Vec
     }
 }
 
-/// The schema behind a reference, and behind "or null".
+/// The schema behind a reference, behind what is added to it, and behind "or null".
 fn resolved(schema: &Value) -> &Value {
     if let Some(reference) = schema["$ref"].as_str() {
-        return DOCUMENT.pointer(&reference[1..]).unwrap();
+        return resolved(DOCUMENT.pointer(&reference[1..]).unwrap());
+    }
+    if let Some(base) = schema["allOf"].get(0) {
+        return resolved(base);
     }
     let variants = schema["oneOf"].as_array();
     variants.and_then(|v| v.iter().find(|v| v["type"] != "null")).map_or(schema, resolved)

@@ -77,6 +77,13 @@ impl Rule {
         }
     }
 
+    /// The secrets among the members of a body: the texts that the schema calls passwords.
+    pub fn secrets(&self, body: &serde_json::Map<String, Value>) -> Vec<String> {
+        let Shape::Object(members) = &self.shape else { return Vec::new() };
+        let secret = members.iter().filter(|member| member.rule.secret);
+        secret.filter_map(|member| Some(body.get(&member.name)?.as_str()?.to_owned())).collect()
+    }
+
     /// Checks `value`, adds what is wrong to `errors`, and answers it in its proper type.
     pub fn check(
         &self,

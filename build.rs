@@ -1,0 +1,38 @@
+//! Prepares what the server hands out as it is: the document and ReDoc, each compressed once,
+//! here, rather than by every server at its start.
+
+use std::hash::{DefaultHasher, Hasher};
+use std::io::Write;
+use std::path::Path;
+use std::{env, fs};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+
+fn main() {
+    prepare("openapi.json", |text| {
+        // The shell has emptied the file when `cargo run -- openapi > openapi.json` builds.
+        let document = if text.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(text) };
+        document.expect("openapi.json is JSON").to_string().into_bytes()
+    });
+    prepare("assets/redoc.standalone.js", <[u8]>::to_vec);
+}
+
+/// Writes a file, its compressed form and a tag that names its content to the output folder.
+fn prepare(path: &str, change: fn(&[u8]) -> Vec<u8>) {
+    println!("cargo::rerun-if-changed={path}");
+    let folder = env::var("OUT_DIR").expect("Cargo sets it");
+    let name = Path::new(path).file_name().and_then(|name| name.to_str()).expect("a file");
+    let write = |suffix: &str, content: &[u8]| {
+        fs::write(format!("{folder}/{name}{suffix}"), content).expect("the output folder is ours");
+    };
+    let plain = change(&fs::read(path).expect(path));
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let gzip = encoder.write_all(&plain).and_then(|()| encoder.finish());
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&plain);
+    write("", &plain);
+    write(".gz", &gzip.expect("writing to memory does not fail"));
+    write(".tag", format!("\"{:016x}\"", hasher.finish()).as_bytes());
+}
