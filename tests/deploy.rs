@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -90,6 +91,43 @@ fn containers_can_do_little() {
     }
     let port = json!(["${PORT:-8000}:8000"]);
     assert_eq!(yaml("docker-compose.override.yml")["services"]["api"]["ports"], port);
+}
+
+/// The vault settings that the server is started with, a line each.
+fn entrypoint(dir: &Path, secret: &Path, password: &str) -> String {
+    let compose = yaml("docker-compose.yml");
+    let command = compose["services"]["api"]["entrypoint"].as_array().unwrap();
+    // Compose reads two dollars as one.
+    let words: Vec<_> = command.iter().map(|w| w.as_str().unwrap().replace("$$", "$")).collect();
+    let output = Command::new(&words[0])
+        .args(&words[1..])
+        .args(["VAULT_PASSWORD_FILE", "VAULT_PASSWORD"])
+        .env("PATH", dir)
+        .env("VAULT_PASSWORD_FILE", secret)
+        .env("VAULT_PASSWORD", password)
+        .output()
+        .unwrap();
+    assert!(output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_vault_password_is_the_one_that_was_given() {
+    let dir = tempfile::tempdir().unwrap();
+    // In the server's place stands what prints the variables that its arguments name.
+    let server = dir.path().join("range42-backend-api");
+    std::os::unix::fs::symlink("/usr/bin/printenv", server).unwrap();
+
+    let compose = yaml("docker-compose.yml");
+    let file = compose["secrets"]["vault_password"]["file"].as_str().unwrap();
+    let none = file.strip_prefix("${VAULT_PASSWORD_FILE:-").unwrap().strip_suffix('}').unwrap();
+    let settings = entrypoint(dir.path(), Path::new(none), "from the environment");
+    assert_eq!(settings, "from the environment\n");
+
+    let secret = dir.path().join("vault password");
+    fs::write(&secret, "from a file\n").unwrap();
+    let settings = entrypoint(dir.path(), &secret, "");
+    assert_eq!(settings, format!("{}\n\n", secret.display()));
 }
 
 /// Debian's `docker-compose`, or the plugin of Docker's own command.
