@@ -130,8 +130,9 @@ fn the_vault_password_is_the_one_that_was_given() {
     assert_eq!(settings, format!("{}\n\n", secret.display()));
 }
 
-/// Debian's `docker-compose`, or the plugin of Docker's own command.
-fn compose(arguments: &[&str]) -> Option<Value> {
+/// What Compose makes of its files, or none where it is not installed. It is Debian's
+/// `docker-compose`, or the plugin of Docker's own command.
+fn compose(arguments: &[&str], variables: &[(String, String)]) -> Option<Value> {
     static COMMAND: OnceLock<Option<&[&str]>> = OnceLock::new();
     let installed = |command: &[&str]| {
         let run = Command::new(command[0]).args(&command[1..]).arg("version").output();
@@ -145,6 +146,7 @@ fn compose(arguments: &[&str]) -> Option<Value> {
         .arg("config")
         .env_remove("PORT")
         .env("SSH_KEY_PATH", "/keys")
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -164,7 +166,7 @@ fn compose_accepts_every_profile() {
     ] {
         let mut arguments = file.to_vec();
         arguments.extend(profiles.iter().flat_map(|profile| ["--profile", profile]));
-        let Some(config) = compose(&arguments) else {
+        let Some(config) = compose(&arguments, &[]) else {
             eprintln!("skipped: there is no docker-compose here");
             return;
         };
@@ -176,6 +178,32 @@ fn compose_accepts_every_profile() {
             assert!(config["services"].get(name).is_some(), "{arguments:?}");
         }
     }
+}
+
+/// The lines that the guide adds to `.env` for the gateway.
+fn gateway_lines() -> Vec<(String, String)> {
+    let guide = fs::read_to_string("docs/deploy.md").unwrap();
+    let section = guide.split("\n## Behind Kong\n").nth(1).unwrap();
+    let lines = section.split("cat >> .env <<END\n").nth(1).unwrap().split("    END\n").next();
+    let lines = lines.unwrap().lines().map(|line| line.trim().split_once('=').unwrap());
+    lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+fn behind_the_gateway_nothing_else_is_published() {
+    let Some(config) = compose(&[], &gateway_lines()) else {
+        eprintln!("skipped: there is no docker-compose here");
+        return;
+    };
+    let services = config["services"].as_object().unwrap();
+    let published = services.iter().filter(|(_, service)| service.get("ports").is_some());
+    assert_eq!(published.map(|(name, _)| name).collect::<Vec<_>>(), ["kong"]);
+    assert!(services["api"]["environment"]["RANGE42_GATEWAY_SECRET"].is_string());
+
+    // Each command of the guide relies on these lines, and none names files or profiles itself.
+    let guide = fs::read_to_string("docs/deploy.md").unwrap();
+    let commands = guide.lines().filter(|line| line.contains("docker compose -f"));
+    assert_eq!(commands.collect::<Vec<_>>(), Vec::<&str>::new());
 }
 
 #[test]
