@@ -74,8 +74,9 @@ RUN groupadd --gid "$GID" range42 \
 
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /usr/share/ansible/collections /usr/share/ansible/collections
+# An inventory is mounted; no image has the one, and its token, of whoever builds it.
+RUN mkdir --parents /app/inventory
 COPY LICENSE requirements.txt requirements.yml /app/
-COPY inventory /app/inventory
 COPY engine /app/engine
 COPY playbooks /app/playbooks
 COPY --from=builder /build/target/release/range42-backend-api /usr/local/bin/range42-backend-api

@@ -207,6 +207,21 @@ fn behind_the_gateway_nothing_else_is_published() {
 }
 
 #[test]
+fn no_inventory_gets_into_an_image() {
+    let let_in = fs::read_to_string(".dockerignore").unwrap();
+    let names: Vec<_> = let_in.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(names[0], "*", "what is not named stays out");
+    assert!(!names.iter().any(|name| name.starts_with("!inventory") || *name == "!*"), "{names:?}");
+    for file in ["Dockerfile", "demo/Dockerfile"] {
+        let text = fs::read_to_string(file).unwrap();
+        let copied =
+            text.lines().filter(|line| line.starts_with("COPY") || line.starts_with("ADD"));
+        assert!(!copied.clone().any(|line| line.contains("inventory")), "{file}");
+        assert!(!copied.clone().any(|line| line.contains(" . ")), "{file}");
+    }
+}
+
+#[test]
 fn systemd_accepts_the_unit() {
     let unit = fs::read_to_string("deploy/range42-backend-api.service").unwrap();
     for (name, value) in [("KillMode", "mixed"), ("OOMPolicy", "continue"), ("PrivateTmp", "yes")] {
