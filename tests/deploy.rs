@@ -207,6 +207,31 @@ fn behind_the_gateway_nothing_else_is_published() {
 }
 
 #[test]
+fn the_gateway_logs_no_key() {
+    let kong = yaml("docker-compose.yml")["services"]["kong"].clone();
+    let included = kong["environment"]["KONG_NGINX_HTTP_INCLUDE"].as_str().unwrap();
+    let mounts = kong["volumes"].as_array().unwrap();
+    let mount = mounts.iter().find_map(|m| m.as_str()?.strip_suffix(&format!(":{included}:ro")));
+    let text = fs::read_to_string(mount.unwrap()).unwrap();
+
+    let name = kong["environment"]["KONG_PROXY_ACCESS_LOG"].as_str().unwrap();
+    let name = name.strip_prefix("/dev/stdout ").unwrap();
+    let format = text.split(&format!("\nlog_format {name} ")).nth(1).unwrap();
+    let variables = Regex::new(r"\$([a-z0-9_]+)").unwrap();
+    let logged: Vec<_> =
+        variables.captures_iter(format).map(|v| v.get(1).unwrap().as_str()).collect();
+    assert!(logged.contains(&"range42_path") && logged.contains(&"status"), "{logged:?}");
+    for whole in ["request", "request_uri", "args", "query_string", "http_apikey", "http_referer"] {
+        assert!(!logged.contains(&whole), "{whole}");
+    }
+    let path =
+        Regex::new(r"(?m)^map \$request_uri \$range42_path \{\n +~(\S+) \$\w+;\n\}$").unwrap();
+    let path = Regex::new(&path.captures(&text).unwrap()[1]).unwrap();
+    let found = path.captures("/ws/vm-status?apikey=s3cret&node=?").unwrap();
+    assert_eq!(&found[1], "/ws/vm-status");
+}
+
+#[test]
 fn no_inventory_gets_into_an_image() {
     let let_in = fs::read_to_string(".dockerignore").unwrap();
     let names: Vec<_> = let_in.lines().filter(|line| !line.starts_with('#')).collect();
