@@ -85,6 +85,8 @@ fn containers_can_do_little() {
     for (name, service) in yaml("docker-compose.yml")["services"].as_object().unwrap() {
         assert_eq!(service["read_only"], true, "{name}");
         assert_eq!(service["security_opt"], json!(["no-new-privileges:true"]), "{name}");
+        assert_eq!(service["cap_drop"], json!(["ALL"]), "{name}");
+        assert!(service.get("cap_add").is_none(), "{name}");
         assert_eq!(service["restart"], "unless-stopped", "{name}");
         let published = service.get("ports").is_some();
         assert_eq!(published, name == "kong", "{name}");
