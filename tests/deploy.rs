@@ -234,6 +234,30 @@ fn the_gateway_logs_no_key() {
 }
 
 #[test]
+fn what_an_operator_writes_is_private() {
+    let guide = fs::read_to_string("docs/deploy.md").unwrap();
+    let ignored = fs::read_to_string(".gitignore").unwrap();
+    let written =
+        Regex::new(r#"> ?(~/)?(range42-vault|\.env|consumers|kong\.local\.yml|history-)"#).unwrap();
+    let mut private = false;
+    let mut found = BTreeSet::new();
+    for line in guide.lines() {
+        // Each block of commands says it for itself: it may be all that somebody copies.
+        private &= line.starts_with("    ");
+        private |= line.starts_with("    umask 077");
+        private &= line != "    umask 022";
+        let writes = |code: &str| written.captures(code).map(|file| file[2].to_owned());
+        if let Some(file) = line.strip_prefix("    ").and_then(writes) {
+            assert!(private, "{line}");
+            let here = !line.contains("~/range42-vault");
+            assert!(!here || ignored.contains(&format!("\n/{file}")), "git does not ignore {file}");
+            found.insert(file);
+        }
+    }
+    assert_eq!(found.len(), 5, "{found:?}");
+}
+
+#[test]
 fn no_inventory_gets_into_an_image() {
     let let_in = fs::read_to_string(".dockerignore").unwrap();
     let names: Vec<_> = let_in.lines().filter(|line| !line.starts_with('#')).collect();
