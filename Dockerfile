@@ -66,10 +66,15 @@ RUN apt-get update \
 ARG UID=1000
 ARG GID=1000
 # The home of the user is the data dir, where Ansible and ssh may write; ~/.ssh is mounted there.
-RUN groupadd --gid "$GID" range42 \
+# Debian has groups of its own below 100 and at 100, and any of them will do.
+RUN if [ "$UID" -eq 0 ]; then \
+        echo 'Dockerfile: UID=0 is root: the SSH keys must belong to an ordinary user, whose uid UID is.' >&2; \
+        exit 1; \
+    fi \
+    && { getent group "$GID" > /dev/null || groupadd --gid "$GID" range42; } \
     && useradd --uid "$UID" --gid "$GID" --home-dir /var/lib/range42 --no-create-home \
         --shell /usr/sbin/nologin --no-log-init range42 \
-    && install --directory --owner range42 --group range42 --mode 0700 \
+    && install --directory --owner "$UID" --group "$GID" --mode 0700 \
         /var/lib/range42 /var/lib/range42/.ssh
 
 COPY --from=builder /opt/venv /opt/venv

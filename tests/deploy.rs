@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use range42_backend_api::Settings;
@@ -231,6 +231,43 @@ fn the_gateway_logs_no_key() {
     let path = Regex::new(&path.captures(&text).unwrap()[1]).unwrap();
     let found = path.captures("/ws/vm-status?apikey=s3cret&node=?").unwrap();
     assert_eq!(&found[1], "/ws/vm-status");
+}
+
+/// What the step of the image's build that makes its user does, where Debian's groups are there.
+/// The commands say what they are told; the values are in the text, since bash has its own UID.
+fn user_of_the_image(uid: &str, gid: &str) -> Output {
+    const COMMANDS: &str = r#"
+        groupadd() { echo "groupadd $*"; }
+        useradd() { echo "useradd $*"; }
+        install() { echo "install $*"; }
+        getent() { [ "$1" = group ] && case $2 in 0 | 20 | 100) ;; *) return 2 ;; esac; }
+    "#;
+    let dockerfile = fs::read_to_string("Dockerfile").unwrap().replace("\\\n", "");
+    let step = dockerfile.lines().find(|line| line.contains("useradd")).unwrap();
+    let step = step.strip_prefix("RUN").unwrap().replace("$UID", uid).replace("$GID", gid);
+    Command::new("/bin/sh").args(["-ec", &format!("{COMMANDS}{step}")]).output().unwrap()
+}
+
+#[test]
+fn the_user_of_the_image_is_the_owner_of_the_keys() {
+    for (gid, makes_a_group) in [("1000", true), ("20", false), ("100", false)] {
+        let output = user_of_the_image("501", gid);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{gid}: {said}");
+        assert_eq!(
+            said.contains(&format!("groupadd --gid {gid} range42\n")),
+            makes_a_group,
+            "{said}"
+        );
+        assert!(said.contains(&format!("useradd --uid 501 --gid {gid} ")), "{said}");
+        assert!(
+            said.contains(&format!("install --directory --owner 501 --group {gid} ")),
+            "{said}"
+        );
+    }
+    let output = user_of_the_image("0", "0");
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("UID=0 is root"), "{output:?}");
 }
 
 #[test]
