@@ -22,7 +22,7 @@ COPY requirements.txt requirements.yml ./
 RUN python3 -m venv /opt/pip \
     && python3 -m venv --without-pip /opt/venv \
     && /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-cache-dir \
-        --disable-pip-version-check --no-deps --no-compile --only-binary :all: \
+        --disable-pip-version-check --no-deps --require-hashes --no-compile --only-binary :all: \
         --requirement requirements.txt \
     && rm -rf /opt/venv/lib/python3.11/site-packages/ansible_test /opt/venv/bin/ansible-test \
     && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib

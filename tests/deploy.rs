@@ -295,6 +295,22 @@ fn what_an_operator_writes_is_private() {
 }
 
 #[test]
+fn every_python_package_is_known_by_its_hash() {
+    for file in ["requirements.txt", "demo/requirements.txt", "tests/openapi/requirements.txt"] {
+        let text = fs::read_to_string(file).unwrap().replace("\\\n", "");
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        for line in lines {
+            assert!(line.contains("==") && line.contains(" --hash=sha256:"), "{file}: {line}");
+        }
+    }
+    for file in ["Dockerfile", "demo/Dockerfile", "scripts/set-up", "scripts/check-openapi"] {
+        let text = fs::read_to_string(file).unwrap().replace("\\\n", "");
+        let installs = Regex::new(r"pip\S* .*install .*--require-hashes .*--requirement ").unwrap();
+        assert!(text.lines().any(|line| installs.is_match(line)), "{file}");
+    }
+}
+
+#[test]
 fn no_inventory_gets_into_an_image() {
     let let_in = fs::read_to_string(".dockerignore").unwrap();
     let names: Vec<_> = let_in.lines().filter(|line| !line.starts_with('#')).collect();
