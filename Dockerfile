@@ -22,7 +22,7 @@ COPY requirements.txt requirements.yml ./
 RUN python3 -m venv /opt/pip \
     && python3 -m venv --without-pip /opt/venv \
     && /opt/pip/bin/pip --python /opt/venv/bin/python install --quiet --no-cache-dir \
-        --disable-pip-version-check --no-deps --no-compile --only-binary :all: \
+        --disable-pip-version-check --no-deps --require-hashes --no-compile --only-binary :all: \
         --requirement requirements.txt \
     && rm -rf /opt/venv/lib/python3.11/site-packages/ansible_test /opt/venv/bin/ansible-test \
     && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
@@ -67,16 +67,22 @@ RUN apt-get update \
 ARG UID=1000
 ARG GID=1000
 # The home of the user is the data dir, where Ansible and ssh may write; ~/.ssh is mounted there.
-RUN groupadd --gid "$GID" range42 \
+# Debian has groups of its own below 100 and at 100, and any of them will do.
+RUN if [ "$UID" -eq 0 ]; then \
+        echo 'Dockerfile: UID=0 is root: the SSH keys must belong to an ordinary user, whose uid UID is.' >&2; \
+        exit 1; \
+    fi \
+    && { getent group "$GID" > /dev/null || groupadd --gid "$GID" range42; } \
     && useradd --uid "$UID" --gid "$GID" --home-dir /var/lib/range42 --no-create-home \
         --shell /usr/sbin/nologin --no-log-init range42 \
-    && install --directory --owner range42 --group range42 --mode 0700 \
+    && install --directory --owner "$UID" --group "$GID" --mode 0700 \
         /var/lib/range42 /var/lib/range42/.ssh
 
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /usr/share/ansible/collections /usr/share/ansible/collections
+# An inventory is mounted; no image has the one, and its token, of whoever builds it.
+RUN mkdir --parents /app/inventory
 COPY LICENSE requirements.txt requirements.yml /app/
-COPY inventory /app/inventory
 COPY engine /app/engine
 COPY playbooks /app/playbooks
 COPY --from=builder /build/target/release/range42-backend-api /usr/local/bin/range42-backend-api

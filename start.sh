@@ -103,5 +103,17 @@ Ctrl-C ends everything.
 END
 }
 
-if $demo; then start_demo; fi
+# The server starts all the same: its pages and /readyz help whoever is setting it up.
+check_inventory() {
+    local hosts=${API_BACKEND_INVENTORY_DIR:-inventory}
+    case $hosts in /*) ;; *) hosts=$PROJECT_ROOT_DIR/$hosts ;; esac
+    hosts=${hosts%/}/hosts.yml
+    if [ ! -e "$hosts" ]; then
+        echo "start.sh: there is no $hosts: copy inventory/hosts.yml there and fill it in" >&2
+    elif grep -q '^[^#]*"<[^>]*>"' "$hosts"; then
+        echo "start.sh: fill in the places in <angle brackets> of $hosts: until then no Proxmox is reached" >&2
+    fi
+}
+
+if $demo; then start_demo; else check_inventory; fi
 exec "$binary"

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::process::Command;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use range42_backend_api::Settings;
@@ -84,6 +86,8 @@ fn containers_can_do_little() {
     for (name, service) in yaml("docker-compose.yml")["services"].as_object().unwrap() {
         assert_eq!(service["read_only"], true, "{name}");
         assert_eq!(service["security_opt"], json!(["no-new-privileges:true"]), "{name}");
+        assert_eq!(service["cap_drop"], json!(["ALL"]), "{name}");
+        assert!(service.get("cap_add").is_none(), "{name}");
         assert_eq!(service["restart"], "unless-stopped", "{name}");
         let published = service.get("ports").is_some();
         assert_eq!(published, name == "kong", "{name}");
@@ -92,23 +96,68 @@ fn containers_can_do_little() {
     assert_eq!(yaml("docker-compose.override.yml")["services"]["api"]["ports"], port);
 }
 
-/// Debian's `docker-compose`, or the plugin of Docker's own command.
-fn compose(arguments: &[&str]) -> Option<Value> {
+/// The vault settings that the server is started with, a line each.
+fn entrypoint(dir: &Path, secret: &Path, password: &str) -> String {
+    let compose = yaml("docker-compose.yml");
+    let command = compose["services"]["api"]["entrypoint"].as_array().unwrap();
+    // Compose reads two dollars as one.
+    let words: Vec<_> = command.iter().map(|w| w.as_str().unwrap().replace("$$", "$")).collect();
+    let output = Command::new(&words[0])
+        .args(&words[1..])
+        .args(["VAULT_PASSWORD_FILE", "VAULT_PASSWORD"])
+        .env("PATH", dir)
+        .env("VAULT_PASSWORD_FILE", secret)
+        .env("VAULT_PASSWORD", password)
+        .output()
+        .unwrap();
+    assert!(output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_vault_password_is_the_one_that_was_given() {
+    let dir = tempfile::tempdir().unwrap();
+    // In the server's place stands what prints the variables that its arguments name.
+    let server = dir.path().join("range42-backend-api");
+    std::os::unix::fs::symlink("/usr/bin/printenv", server).unwrap();
+
+    let compose = yaml("docker-compose.yml");
+    let file = compose["secrets"]["vault_password"]["file"].as_str().unwrap();
+    let none = file.strip_prefix("${VAULT_PASSWORD_FILE:-").unwrap().strip_suffix('}').unwrap();
+    let settings = entrypoint(dir.path(), Path::new(none), "from the environment");
+    assert_eq!(settings, "from the environment\n");
+
+    let secret = dir.path().join("vault password");
+    fs::write(&secret, "from a file\n").unwrap();
+    let settings = entrypoint(dir.path(), &secret, "");
+    assert_eq!(settings, format!("{}\n\n", secret.display()));
+}
+
+/// What Compose makes of its files with these lines in `.env`, or none where it is not installed.
+/// It is Debian's `docker-compose`, or the plugin of Docker's own command.
+fn compose(arguments: &[&str], lines: &str) -> Option<Value> {
     static COMMAND: OnceLock<Option<&[&str]>> = OnceLock::new();
     let installed = |command: &[&str]| {
         let run = Command::new(command[0]).args(&command[1..]).arg("version").output();
         run.is_ok_and(|output| output.status.success())
     };
     let known: [&[&str]; 2] = [&["docker-compose"], &["docker", "compose"]];
-    let command = (*COMMAND.get_or_init(|| known.into_iter().find(|c| installed(c))))?;
-    let output = Command::new(command[0])
-        .args(&command[1..])
-        .args(arguments)
-        .arg("config")
-        .env_remove("PORT")
-        .env("SSH_KEY_PATH", "/keys")
-        .output()
-        .unwrap();
+    let Some(command) = *COMMAND.get_or_init(|| known.into_iter().find(|c| installed(c))) else {
+        assert!(std::env::var_os("CI").is_none(), "CI must install docker-compose");
+        // What is printed would be shown only if the test failed.
+        let message =
+            "skipped: no docker-compose on PATH (Debian: apt-get install docker-compose)\n";
+        std::io::stderr().write_all(message.as_bytes()).unwrap();
+        return None;
+    };
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(lines.as_bytes()).unwrap();
+    let mut run = Command::new(command[0]);
+    run.args(&command[1..]).arg("--env-file").arg(file.path()).args(arguments).arg("config");
+    for name in ["COMPOSE_FILE", "COMPOSE_PROFILES", "PORT", "RANGE42_GATEWAY_SECRET"] {
+        run.env_remove(name);
+    }
+    let output = run.env("SSH_KEY_PATH", "/keys").output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {said}");
     assert!(!said.to_lowercase().contains("warn"), "{arguments:?}: {said}");
@@ -126,10 +175,7 @@ fn compose_accepts_every_profile() {
     ] {
         let mut arguments = file.to_vec();
         arguments.extend(profiles.iter().flat_map(|profile| ["--profile", profile]));
-        let Some(config) = compose(&arguments) else {
-            eprintln!("skipped: there is no docker-compose here");
-            return;
-        };
+        let Some(config) = compose(&arguments, "") else { return };
         let api = &config["services"]["api"];
         assert_eq!(api.get("ports").is_some(), file.is_empty(), "{arguments:?}");
         assert!(api["volumes"].to_string().contains("/keys"), "{arguments:?}");
@@ -137,6 +183,145 @@ fn compose_accepts_every_profile() {
             let name = if *profile == "demo" { "proxmox" } else { "kong" };
             assert!(config["services"].get(name).is_some(), "{arguments:?}");
         }
+    }
+}
+
+/// The lines that the guide adds to `.env` for the gateway.
+fn gateway_lines() -> String {
+    let guide = fs::read_to_string("docs/deploy.md").unwrap();
+    let section = guide.split("\n## Behind Kong\n").nth(1).unwrap();
+    let lines = section.split("cat >> .env <<END\n").nth(1).unwrap().split("    END\n").next();
+    lines.unwrap().replace("    ", "").replace("$(openssl rand -hex 24)", "5ec4e7")
+}
+
+#[test]
+fn behind_the_gateway_nothing_else_is_published() {
+    let Some(config) = compose(&[], &gateway_lines()) else { return };
+    let services = config["services"].as_object().unwrap();
+    let published = services.iter().filter(|(_, service)| service.get("ports").is_some());
+    assert_eq!(published.map(|(name, _)| name).collect::<Vec<_>>(), ["kong"]);
+    assert_eq!(services["api"]["environment"]["RANGE42_GATEWAY_SECRET"], "5ec4e7");
+
+    // Each command of the guide relies on these lines, and none names files or profiles itself.
+    let guide = fs::read_to_string("docs/deploy.md").unwrap();
+    let commands = guide.lines().filter(|line| line.contains("docker compose -f"));
+    assert_eq!(commands.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[test]
+fn the_gateway_logs_no_key() {
+    let kong = yaml("docker-compose.yml")["services"]["kong"].clone();
+    let included = kong["environment"]["KONG_NGINX_HTTP_INCLUDE"].as_str().unwrap();
+    let mounts = kong["volumes"].as_array().unwrap();
+    let mount = mounts.iter().find_map(|m| m.as_str()?.strip_suffix(&format!(":{included}:ro")));
+    let text = fs::read_to_string(mount.unwrap()).unwrap();
+
+    let name = kong["environment"]["KONG_PROXY_ACCESS_LOG"].as_str().unwrap();
+    let name = name.strip_prefix("/dev/stdout ").unwrap();
+    let format = text.split(&format!("\nlog_format {name} ")).nth(1).unwrap();
+    let variables = Regex::new(r"\$([a-z0-9_]+)").unwrap();
+    let logged: Vec<_> =
+        variables.captures_iter(format).map(|v| v.get(1).unwrap().as_str()).collect();
+    assert!(logged.contains(&"range42_path") && logged.contains(&"status"), "{logged:?}");
+    for whole in ["request", "request_uri", "args", "query_string", "http_apikey", "http_referer"] {
+        assert!(!logged.contains(&whole), "{whole}");
+    }
+    let path =
+        Regex::new(r"(?m)^map \$request_uri \$range42_path \{\n +~(\S+) \$\w+;\n\}$").unwrap();
+    let path = Regex::new(&path.captures(&text).unwrap()[1]).unwrap();
+    let found = path.captures("/ws/vm-status?apikey=s3cret&node=?").unwrap();
+    assert_eq!(&found[1], "/ws/vm-status");
+}
+
+/// What the step of the image's build that makes its user does, where Debian's groups are there.
+/// The commands say what they are told; the values are in the text, since bash has its own UID.
+fn user_of_the_image(uid: &str, gid: &str) -> Output {
+    const COMMANDS: &str = r#"
+        groupadd() { echo "groupadd $*"; }
+        useradd() { echo "useradd $*"; }
+        install() { echo "install $*"; }
+        getent() { [ "$1" = group ] && case $2 in 0 | 20 | 100) ;; *) return 2 ;; esac; }
+    "#;
+    let dockerfile = fs::read_to_string("Dockerfile").unwrap().replace("\\\n", "");
+    let step = dockerfile.lines().find(|line| line.contains("useradd")).unwrap();
+    let step = step.strip_prefix("RUN").unwrap().replace("$UID", uid).replace("$GID", gid);
+    Command::new("/bin/sh").args(["-ec", &format!("{COMMANDS}{step}")]).output().unwrap()
+}
+
+#[test]
+fn the_user_of_the_image_is_the_owner_of_the_keys() {
+    for (gid, makes_a_group) in [("1000", true), ("20", false), ("100", false)] {
+        let output = user_of_the_image("501", gid);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{gid}: {said}");
+        assert_eq!(
+            said.contains(&format!("groupadd --gid {gid} range42\n")),
+            makes_a_group,
+            "{said}"
+        );
+        assert!(said.contains(&format!("useradd --uid 501 --gid {gid} ")), "{said}");
+        assert!(
+            said.contains(&format!("install --directory --owner 501 --group {gid} ")),
+            "{said}"
+        );
+    }
+    let output = user_of_the_image("0", "0");
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("UID=0 is root"), "{output:?}");
+}
+
+#[test]
+fn what_an_operator_writes_is_private() {
+    let guide = fs::read_to_string("docs/deploy.md").unwrap();
+    let ignored = fs::read_to_string(".gitignore").unwrap();
+    let written =
+        Regex::new(r#"> ?(~/)?(range42-vault|\.env|consumers|kong\.local\.yml|history-)"#).unwrap();
+    let mut private = false;
+    let mut found = BTreeSet::new();
+    for line in guide.lines() {
+        // Each block of commands says it for itself: it may be all that somebody copies.
+        private &= line.starts_with("    ");
+        private |= line.starts_with("    umask 077");
+        private &= line != "    umask 022";
+        let writes = |code: &str| written.captures(code).map(|file| file[2].to_owned());
+        if let Some(file) = line.strip_prefix("    ").and_then(writes) {
+            assert!(private, "{line}");
+            let here = !line.contains("~/range42-vault");
+            assert!(!here || ignored.contains(&format!("\n/{file}")), "git does not ignore {file}");
+            found.insert(file);
+        }
+    }
+    assert_eq!(found.len(), 5, "{found:?}");
+}
+
+#[test]
+fn every_python_package_is_known_by_its_hash() {
+    for file in ["requirements.txt", "demo/requirements.txt", "tests/openapi/requirements.txt"] {
+        let text = fs::read_to_string(file).unwrap().replace("\\\n", "");
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        for line in lines {
+            assert!(line.contains("==") && line.contains(" --hash=sha256:"), "{file}: {line}");
+        }
+    }
+    for file in ["Dockerfile", "demo/Dockerfile", "scripts/set-up", "scripts/check-openapi"] {
+        let text = fs::read_to_string(file).unwrap().replace("\\\n", "");
+        let installs = Regex::new(r"pip\S* .*install .*--require-hashes .*--requirement ").unwrap();
+        assert!(text.lines().any(|line| installs.is_match(line)), "{file}");
+    }
+}
+
+#[test]
+fn no_inventory_gets_into_an_image() {
+    let let_in = fs::read_to_string(".dockerignore").unwrap();
+    let names: Vec<_> = let_in.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(names[0], "*", "what is not named stays out");
+    assert!(!names.iter().any(|name| name.starts_with("!inventory") || *name == "!*"), "{names:?}");
+    for file in ["Dockerfile", "demo/Dockerfile"] {
+        let text = fs::read_to_string(file).unwrap();
+        let copied =
+            text.lines().filter(|line| line.starts_with("COPY") || line.starts_with("ADD"));
+        assert!(!copied.clone().any(|line| line.contains("inventory")), "{file}");
+        assert!(!copied.clone().any(|line| line.contains(" . ")), "{file}");
     }
 }
 
