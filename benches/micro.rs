@@ -8,6 +8,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use range42_backend_api::ansible::catalog::{Playbook, Root};
 use range42_backend_api::ansible::events::{JobEvent, extract, log_lines};
 use range42_backend_api::ansible::workdir::{Invocation, Workdir};
+use range42_backend_api::proxmox::status::guest::{Guest, Percent};
+use range42_backend_api::proxmox::status::told::View;
+use range42_backend_api::routes::table::OPERATIONS;
 use range42_backend_api::routes::{body, openapi};
 use serde_json::{Map, json};
 
@@ -15,6 +18,8 @@ use serde_json::{Map, json};
 const EVENTS: usize = 500;
 /// As many files as a large repository of playbooks has.
 const FILES: usize = 5000;
+/// As many guests as a node of a large range has.
+const GUESTS: u64 = 200;
 
 fn events() -> Vec<JobEvent> {
     let event = |number: usize| {
@@ -37,13 +42,42 @@ fn reading_events(criterion: &mut Criterion) {
 }
 
 fn checking_a_body(criterion: &mut Criterion) {
-    let rule = openapi::rule("CreateRequest");
+    let mut create = OPERATIONS.iter().filter(|row| row.path.ends_with("/vm_id/create"));
+    let request = create.next().and_then(|row| row.request).expect("the operation has a body");
+    let rule = openapi::rule(&request);
     let good = br#"{"proxmox_node":"px-testing","vm_id":"4200","vm_name":"box","vm_cpu":"host","vm_cores":2,"vm_sockets":1,"vm_memory":2048}"#;
     let bad = br#"{"proxmox_node":"a b","vm_id":{},"vm_cores":"x"}"#;
     let check = |bytes: &[u8]| body::check(&rule, Some("application/json"), bytes).is_ok();
     criterion.bench_function("check a body that fits", |b| b.iter(|| check(black_box(good))));
     criterion
         .bench_function("check a body with seven errors", |b| b.iter(|| check(black_box(bad))));
+}
+
+fn comparing_guests(criterion: &mut Criterion) {
+    let guest = |vmid: u64, share: f64| Guest {
+        vmid,
+        name: format!("guest-{vmid}"),
+        status: "running".to_owned(),
+        cpu: Percent::of_share(share),
+        mem: 1 << 30,
+        maxmem: 2 << 30,
+        uptime: 3600,
+        template: 0,
+        tags: "student".to_owned(),
+        node: None,
+        guest_type: None,
+    };
+    let list = |share: f64| -> Vec<Guest> {
+        (0..GUESTS).map(|n| guest(n, if n % 20 == 0 { share } else { 0.1 })).collect()
+    };
+    let lists = [list(0.2), list(0.8)];
+    let (mut view, mut turn) = (View::default(), 0);
+    criterion.bench_function("diff of 200 guests, of which 10 changed", |b| {
+        b.iter(|| {
+            turn += 1;
+            view.take_in(black_box(lists[turn % 2].clone()))
+        })
+    });
 }
 
 fn copying_a_tree(criterion: &mut Criterion) {
@@ -72,5 +106,5 @@ fn copying_a_tree(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reading_events, checking_a_body, copying_a_tree);
+criterion_group!(benches, reading_events, checking_a_body, comparing_guests, copying_a_tree);
 criterion_main!(benches);

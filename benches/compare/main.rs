@@ -79,6 +79,11 @@ impl Server {
         }
     }
 
+    /// Where it listens.
+    fn address(&self) -> &str {
+        self.base.split("//").nth(1).expect("a URL with a scheme")
+    }
+
     /// Where the time of the newest run of an operation went, if the server says so.
     async fn phases(&self, operation: &str) -> Option<String> {
         let url = format!("{}/v0/admin/runs?limit=1&operation={operation}", self.base);

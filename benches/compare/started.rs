@@ -27,8 +27,7 @@ impl Started {
         let command = format!("exec {command}");
         let child = Command::new("sh").args(["-c", &command]).stdout(Stdio::null()).spawn();
         let mut started = Self { child: child.expect("sh"), first_answer: Duration::ZERO };
-        let address = server.base.split("//").nth(1).expect("a URL with a scheme");
-        while tokio::net::TcpStream::connect(address).await.is_err() {
+        while tokio::net::TcpStream::connect(server.address()).await.is_err() {
             let ended = started.child.try_wait().expect("a child").is_some();
             assert!(!ended && began.elapsed() < PATIENCE, "{command}: it does not answer");
             tokio::time::sleep(PAUSE).await;

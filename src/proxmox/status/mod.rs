@@ -4,9 +4,9 @@
 //! version of a [`View`]; each client is told its way from the version it has ([`Told`]).
 
 mod credentials;
-mod guest;
+pub mod guest;
 mod poller;
-mod told;
+pub mod told;
 
 use std::collections::HashMap;
 use std::fmt;
