@@ -111,7 +111,9 @@ fn browser_request(case: &Value) -> Request<Body> {
         (Value::Bool(false), Some(_)) => ("POST", json!({ "proxmox_node": "px-testing" })),
         _ => ("OPTIONS", Value::Null),
     };
+    // A page of any origin that is answered is one that had to say what it sends.
     let mut request = Request::builder().method(method).uri(LIST);
+    request = request.header("content-type", "application/json");
     for (name, member) in [
         ("origin", "origin"),
         ("access-control-request-method", "request_method"),

@@ -5,11 +5,17 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use regex::Regex;
+use serde_json::json;
+
+use super::body::{self, FieldError};
+use crate::App;
+use crate::error::Error;
 
 const METHODS: [Method; 4] = [Method::GET, Method::POST, Method::DELETE, Method::OPTIONS];
 const HEADERS: &str = "Accept, Accept-Language, Authorization, Content-Language, Content-Type";
@@ -22,20 +28,84 @@ pub fn allows(rule: &Regex, origin: &HeaderValue) -> bool {
     origin.to_str().is_ok_and(|origin| rule.is_match(origin))
 }
 
-/// Answers preflights, and marks every other answer to an allowed origin.
-pub async fn layer(State(rule): State<Arc<Regex>>, request: Request, next: Next) -> Response {
+/// Answers preflights, refuses what only a page that may not call would send, and marks every
+/// other answer to an allowed origin.
+pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
         return next.run(request).await;
     };
-    let allowed = allows(&rule, &origin);
+    let allowed = allows(&app.settings.cors_origin, &origin);
     let wanted = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD);
     if let (&Method::OPTIONS, Some(method)) = (request.method(), wanted) {
         let method = method.clone();
         return preflight(&origin, allowed, &method, request.headers());
     }
-    let mut response = next.run(request).await;
+    let mut response = if allowed || was_asked_for(&origin, &request) {
+        next.run(request).await
+    } else {
+        refused(request.headers(), app.settings.debug)
+    };
     mark(response.headers_mut(), &origin, allowed);
     response
+}
+
+/// Whether a request of an origin that is not allowed is one that a browser lets a page send
+/// only where this server said yes, or that cannot do harm. A page may send a POST to anywhere
+/// and unasked as long as its type is that of a form or it has none, and an absent type counts
+/// as JSON here; with the type of JSON the browser asks first, and is told no.
+fn was_asked_for(origin: &HeaderValue, request: &Request) -> bool {
+    let changes_nothing = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    let content_type = text_of(request.headers(), header::CONTENT_TYPE);
+    changes_nothing || content_type.is_some_and(body::is_json) || is_own(origin, request.headers())
+}
+
+/// Whether the page is one of this server's own, as its gateway's clients see it if it has one
+/// that is believed. The scheme is compared where such a gateway tells it, and nothing else
+/// knows it.
+fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let Some((scheme, authority)) = origin else { return false };
+    let told = |name| {
+        let first = text_of(headers, HeaderName::from_static(name))?.split(',').next();
+        first.map(str::trim)
+    };
+    let same_scheme =
+        told("x-forwarded-proto").is_none_or(|told| told.eq_ignore_ascii_case(scheme));
+    let same_host = match told("x-forwarded-host") {
+        // Kong leaves the port out, and what it tells of it elsewhere is the one it listens on,
+        // which need not be the one that was asked.
+        Some(told) if host_of(told) == told => host_of(authority).eq_ignore_ascii_case(told),
+        Some(told) => authority.eq_ignore_ascii_case(told),
+        None => text_of(headers, header::HOST).is_some_and(|h| h.eq_ignore_ascii_case(authority)),
+    };
+    same_scheme && same_host
+}
+
+/// A host and port without the port.
+fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn refused(headers: &HeaderMap, verbose: bool) -> Response {
+    let error = FieldError {
+        kind: "content_type",
+        loc: vec!["header".into(), "content-type".into()],
+        msg: "From a page of another origin it must be application/json".to_owned(),
+        input: text_of(headers, header::CONTENT_TYPE).into(),
+        ctx: None,
+    };
+    if !verbose {
+        return Error::Invalid(vec![error]).into_response();
+    }
+    let detail = json!({ "detail": [error.verbose()] });
+    (StatusCode::UNPROCESSABLE_ENTITY, Json(detail)).into_response()
 }
 
 fn mark(headers: &mut HeaderMap, origin: &HeaderValue, allowed: bool) {

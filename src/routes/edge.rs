@@ -25,13 +25,12 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Puts the layers around the routes, the outermost last.
 pub fn surround(router: Router, app: &Arc<App>) -> Router {
-    let cors_rule = Arc::new(app.settings.cors_origin.clone());
     let routes = router
         .layer(middleware::from_fn(log_matched_path))
         .layer(CatchPanicLayer::custom(panicked));
     // Routing happens inside of the inner router, so what changes the path stands outside, and
     // so does CORS: the router adds `Allow` to every answer to a method that it does not know.
-    let cross_origin = middleware::from_fn_with_state(cors_rule, cors::layer).layer(routes);
+    let cross_origin = middleware::from_fn_with_state(app.clone(), cors::layer).layer(routes);
     let guarded =
         middleware::from_fn_with_state(app.clone(), trust::gateway_only).layer(cross_origin);
     let logged = middleware::from_fn_with_state(app.clone(), identify_and_log).layer(guarded);

@@ -72,7 +72,7 @@ pub fn check(
 }
 
 /// `application/json` and every `application/…+json`; parameters such as a charset do not count.
-fn is_json(content_type: &str) -> bool {
+pub fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence
         .strip_prefix("application/")
