@@ -14,13 +14,18 @@ use regex::Regex;
 use serde_json::json;
 
 use super::body::{self, FieldError};
+use super::prefer;
 use crate::App;
 use crate::error::Error;
 
 const METHODS: [Method; 4] = [Method::GET, Method::POST, Method::DELETE, Method::OPTIONS];
+/// Headers that a page may send, as every preflight is told.
 const HEADERS: &str = "Accept, Accept-Language, Authorization, Content-Language, Content-Type";
-/// Headers that a page may send and that are not part of the measured list.
-const FURTHER_HEADERS: [&str; 1] = ["prefer"];
+/// Headers that it may send besides: how long it waits, Kong's key, and where a stream goes on.
+/// They are not part of the measured list, so only a preflight that asks for one is told of it.
+const FURTHER_HEADERS: [&str; 3] = ["Prefer", "apikey", "Last-Event-ID"];
+/// Headers that a page may read of an answer.
+const EXPOSED: &str = "X-Run-Id, Location, X-Request-Id, Preference-Applied, Retry-After";
 const MAX_AGE: &str = "600";
 
 /// Whether a browser's page of `origin` may call.
@@ -40,13 +45,24 @@ pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) ->
         let method = method.clone();
         return preflight(&origin, allowed, &method, request.headers());
     }
+    let asks_for_more = FURTHER_HEADERS.iter().any(|name| request.headers().contains_key(*name));
     let mut response = if allowed || was_asked_for(&origin, &request) {
         next.run(request).await
     } else {
         refused(request.headers(), app.settings.debug)
     };
     mark(response.headers_mut(), &origin, allowed);
+    if allowed && (asks_for_more || tells_more(response.headers())) {
+        let exposed = HeaderValue::from_static(EXPOSED);
+        response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
     response
+}
+
+/// Whether an answer has headers that the measured service gave no answer, and a page needs. The
+/// other answers have the measured headers and no more.
+fn tells_more(headers: &HeaderMap) -> bool {
+    [header::LOCATION, header::RETRY_AFTER, prefer::APPLIED].iter().any(|h| headers.contains_key(h))
 }
 
 /// Whether a request of an origin that is not allowed is one that a browser lets a page send
@@ -130,7 +146,8 @@ fn preflight(
     if !METHODS.iter().any(|m| m.as_str().as_bytes() == method.as_bytes()) {
         refused.push("method");
     }
-    if !headers_allowed(headers) {
+    let wanted = wanted_headers(headers);
+    if !wanted.iter().all(|name| may_be_sent(name)) {
         refused.push("headers");
     }
     let (status, text) = match refused.as_slice() {
@@ -143,16 +160,27 @@ fn preflight(
     answer.insert(header::VARY, HeaderValue::from_static("Origin"));
     let methods = HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
     answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS));
+    answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(&wanted));
     answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
     response
 }
 
-fn headers_allowed(headers: &HeaderMap) -> bool {
-    let Some(wanted) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) else { return true };
-    let Ok(wanted) = wanted.to_str() else { return false };
-    wanted.split(',').map(|name| name.trim().to_ascii_lowercase()).all(|name| {
-        HEADERS.split(", ").any(|allowed| allowed.eq_ignore_ascii_case(&name))
-            || FURTHER_HEADERS.contains(&name.as_str())
-    })
+/// The names of the headers that a page wants to send.
+fn wanted_headers(headers: &HeaderMap) -> Vec<String> {
+    let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let wanted = wanted.map(|wanted| String::from_utf8_lossy(wanted.as_bytes()));
+    let names = wanted.iter().flat_map(|wanted| wanted.split(','));
+    names.map(|name| name.trim().to_owned()).collect()
+}
+
+fn may_be_sent(name: &str) -> bool {
+    HEADERS.split(", ").chain(FURTHER_HEADERS).any(|allowed| allowed.eq_ignore_ascii_case(name))
+}
+
+/// The headers that may be sent, of the further ones those that are wanted.
+fn allowed_headers(wanted: &[String]) -> HeaderValue {
+    let is_wanted = |header: &&str| wanted.iter().any(|name| name.eq_ignore_ascii_case(header));
+    let further = FURTHER_HEADERS.into_iter().filter(is_wanted);
+    let allowed: Vec<&str> = std::iter::once(HEADERS).chain(further).collect();
+    HeaderValue::from_str(&allowed.join(", ")).expect("names of headers are plain ASCII")
 }
