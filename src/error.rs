@@ -71,7 +71,8 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = self.status();
         if status.is_server_error() {
-            tracing::error!(status = status.as_u16(), error = %self, "request failed");
+            // As text and not by `%`, so that a line shows escaped what others wrote into it.
+            tracing::error!(status = status.as_u16(), error = self.to_string(), "request failed");
         }
         let body = match &self {
             Self::Invalid(errors) => json!({ "detail": errors }),
@@ -88,5 +89,40 @@ impl IntoResponse for Error {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_others_say_cannot_forge_a_line_of_the_log() {
+        let log = Log::default();
+        let written = log.clone();
+        let lines = tracing_subscriber::fmt().with_writer(move || written.clone()).with_ansi(false);
+        tracing::subscriber::with_default(lines.finish(), || {
+            Error::Internal("no\n\u{1b}[2Jrequest\r".to_owned()).into_response()
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(text.ends_with('\n') && text.contains("request failed"), "{text:?}");
+        assert!(!text.trim_end_matches('\n').contains(char::is_control), "{text:?}");
     }
 }

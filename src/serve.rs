@@ -2,6 +2,7 @@
 
 mod connections;
 mod data_dir;
+mod progress;
 
 use std::io;
 use std::path::Path;

@@ -82,6 +82,30 @@ async fn links_stay_inside_of_their_root() {
     assert!(server.take_calls().is_empty());
 }
 
+/// Large folders that no playbook reads stay where they are. Only the top of a tree says which
+/// these are: further down a bundle may have such a name.
+#[tokio::test]
+async fn bundles_may_have_the_names_of_folders_that_stay_behind() {
+    let server = server(|public| {
+        for name in ["target", "core/node_modules", "core/.git/hooks"] {
+            write(&public.join("bundles").join(name).join("main.yml"), INSIDE);
+        }
+        for name in [".git", ".venv", "node_modules", "target"] {
+            write(&public.join(name).join("large"), "");
+        }
+    });
+    for name in ["target", "core/node_modules"] {
+        let answer = run(&server, "bundles", name).await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text);
+        let call = &server.take_calls()[0];
+        assert_eq!(call["playbook_text"], INSIDE, "{name}");
+        let layout = call["layout"].as_array().unwrap().iter().map(|path| path.as_str().unwrap());
+        let left: Vec<_> =
+            layout.filter(|path| path.ends_with("large") || path.contains(".git")).collect();
+        assert!(left.is_empty(), "{left:?} was copied");
+    }
+}
+
 /// Files beside what is swapped: they are copied between the listing of the folder and the
 /// opening of what was swapped meanwhile, which gives the swap its time.
 fn fill(folder: &Path) {

@@ -229,6 +229,36 @@ async fn keys_of_guests_are_the_operation_s_own() {
 }
 
 /// Members that an operation does not read get nowhere, whatever they are called.
+/// A body of 1 MB answers no more than a body of 1 MB could have said at once.
+#[tokio::test]
+async fn a_refusal_is_small_however_large_the_body() {
+    let server = StubServer::start(|_, _| {});
+    let base = "/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-student";
+    let guests = |count: usize| -> Value {
+        let guests = (0..count).map(|n| (n.to_string(), json!({})));
+        json!({ "proxmox_node": "n", "vms": guests.collect::<serde_json::Map<_, _>>() })
+    };
+    let too_many = server.client.json("POST", base, &guests(90_000)).await;
+    assert_eq!(
+        (too_many.status.as_u16(), too_many.json()["detail"].as_array().unwrap().len()),
+        (422, 1)
+    );
+    assert_eq!(too_many.json()["detail"][0]["type"], "too_long");
+    let most = server.client.json("POST", base, &guests(100)).await;
+    assert_eq!((most.status.as_u16(), most.json()["detail"].as_array().unwrap().len()), (422, 100));
+
+    // Each missing member would repeat all that stands beside it.
+    let beside = json!({ "more": vec![0; 400_000] });
+    let path = "/v0/admin/proxmox/vms/vm_id/create";
+    let answer = server.client.json("POST", path, &beside).await;
+    assert_eq!(answer.status, 422);
+    assert!(answer.text.len() < 10_000, "{} bytes", answer.text.len());
+    assert!(answer.json()["detail"].as_array().unwrap().iter().all(|e| e["input"].is_null()));
+    let little = json!({ "proxmox_node": "n" });
+    let answer = server.client.json("POST", path, &little).await;
+    assert_eq!(answer.json()["detail"][0]["input"], little);
+}
+
 #[tokio::test]
 async fn variables_have_fixed_names() {
     let server = StubServer::start(|_, _| {});

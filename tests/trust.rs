@@ -18,6 +18,8 @@ use support::stub::{StubServer, write};
 
 const SECRET: &str = "0123456789abcdefghij";
 const LIST: &str = "/v0/admin/proxmox/vms/list";
+/// An operation without a body, of which no type is asked.
+const FUNC_TEST: &str = "/v0/admin/debug/func_test";
 
 fn server(settings: &[(&str, &str)]) -> StubServer {
     StubServer::start(|_: &Path, env: &mut HashMap<String, String>| {
@@ -27,6 +29,19 @@ fn server(settings: &[(&str, &str)]) -> StubServer {
 
 async fn ask(server: &StubServer, peer: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
     let method = if path == LIST { "POST" } else { "GET" };
+    send(server, (method, path), peer, headers).await
+}
+
+async fn post(server: &StubServer, peer: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    send(server, ("POST", path), peer, headers).await
+}
+
+async fn send(
+    server: &StubServer,
+    (method, path): (&str, &str),
+    peer: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -107,6 +122,54 @@ async fn with_a_secret_everything_goes_through_the_gateway() {
     assert!(server.calls().is_empty(), "a refused request started a run");
     let answer = ask(&server, "127.0.0.1", LIST, &[("x-range42-gateway", SECRET)]).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
+/// A browser lets every page send these to anywhere without asking the server before.
+#[tokio::test]
+async fn pages_of_other_origins_start_nothing_unasked() {
+    let server = server(&[]);
+    for origin in ["https://evil.test", "null", "http://localhost.evil.test"] {
+        let form = "application/x-www-form-urlencoded";
+        let text = "text/plain; x=application/json";
+        for kind in [None, Some(form), Some(text), Some("")] {
+            let kind = kind.map(|kind| ("content-type", kind));
+            let headers: Vec<_> = kind.into_iter().chain([("origin", origin)]).collect();
+            for path in [LIST, FUNC_TEST] {
+                let answer = post(&server, "127.0.0.1", path, &headers).await;
+                assert_eq!(answer.status, 422, "{path} {headers:?}");
+                let error = &answer.json()["detail"][0];
+                assert_eq!(error["loc"], json!(["header", "content-type"]), "{error}");
+                assert!(!answer.headers.contains_key("access-control-allow-origin"));
+            }
+        }
+        let page = ask(&server, "127.0.0.1", "/docs/openapi.json", &[("origin", origin)]).await;
+        assert_eq!(page.status, 200);
+    }
+    assert!(server.calls().is_empty(), "a refused request started a run");
+}
+
+#[tokio::test]
+async fn pages_of_this_server_need_no_permission() {
+    let server = server(&[("TRUSTED_PROXIES", "10.0.0.1")]);
+    let told = ("x-forwarded-host", "api.example");
+    for (peer, headers, status) in [
+        ("10.9.9.9", vec![("origin", "http://10.0.0.5:8000"), ("host", "10.0.0.5:8000")], 200),
+        ("10.9.9.9", vec![("origin", "https://[fd00::1]"), ("host", "[fd00::1]")], 200),
+        ("10.9.9.9", vec![("origin", "http://10.0.0.5:8001"), ("host", "10.0.0.5:8000")], 422),
+        ("10.0.0.1", vec![("origin", "https://api.example:8443"), told, ("host", "api:8000")], 200),
+        ("10.0.0.1", vec![("origin", "https://api.example.evil.test"), told], 422),
+        (
+            "10.0.0.1",
+            vec![("origin", "http://api.example"), told, ("x-forwarded-proto", "https")],
+            422,
+        ),
+        ("10.9.9.9", vec![("origin", "https://api.example"), told, ("host", "api:8000")], 422),
+        // The rule allows it, wherever it is.
+        ("10.9.9.9", vec![("origin", "http://localhost:3000"), ("host", "10.0.0.5:8000")], 200),
+    ] {
+        let answer = post(&server, peer, LIST, &headers).await;
+        assert_eq!(answer.status, status, "{peer} {headers:?} {}", answer.text);
+    }
 }
 
 #[test]

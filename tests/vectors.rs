@@ -7,7 +7,7 @@ mod support;
 
 use range42_backend_api::ansible::catalog::is_name;
 use range42_backend_api::ansible::events::{JobEvent, extract, log_lines, strip_ansi};
-use range42_backend_api::routes::body::Rule;
+use range42_backend_api::routes::body::{Errors, Rule};
 use range42_backend_api::routes::openapi;
 use range42_backend_api::runs::look_up;
 use serde::Deserialize;
@@ -94,9 +94,9 @@ fn names_of_bundles_are_told_from_paths() {
 /// What `value` becomes where a schema is `{"type": …}`, or the kind of error.
 fn coerced(json_type: &str, value: &Value) -> Result<Value, &'static str> {
     let rule = Rule::compile(&Value::Null, &json!({ "type": json_type }));
-    let mut errors = Vec::new();
+    let mut errors = Errors::default();
     let checked = rule.check(value, &mut Vec::new(), &mut errors);
-    checked.ok_or_else(|| errors[0].kind)
+    checked.ok_or_else(|| errors.into_vec()[0].kind)
 }
 
 /// A scalar and what becomes of it. Some are numbers that no JSON value of ours can hold.
@@ -190,9 +190,9 @@ fn fields_match_their_patterns() {
 
 fn check_field(field: &str, rule: &Rule, case: &Value) {
     let kind = |text: &str| {
-        let mut errors = Vec::new();
+        let mut errors = Errors::default();
         rule.check(&json!(text), &mut Vec::new(), &mut errors);
-        errors.first().map(|error| error.kind)
+        errors.into_vec().first().map(|error| error.kind)
     };
     for text in texts(&case["accept"]) {
         assert_eq!(kind(text).is_some(), is_stricter(field, text), "{field}: {text:?}");

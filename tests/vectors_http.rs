@@ -103,6 +103,40 @@ async fn browsers_are_told_who_may_call() {
     }
 }
 
+/// What this service has more than the measured one is there for pages that ask for it.
+#[tokio::test]
+async fn pages_may_send_and_read_what_is_ours() {
+    let server = StubServer::start(|_, _| {});
+    let measured = "Accept, Accept-Language, Authorization, Content-Language, Content-Type";
+    for (wanted, allowed) in
+        [("content-type,prefer", ", Prefer"), ("APIKEY, last-event-id", ", apikey, Last-Event-ID")]
+    {
+        let request = Request::options(LIST)
+            .header("origin", "http://localhost")
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", wanted);
+        let answer = server.client.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, 200, "{wanted}: {}", answer.text);
+        let told = answer.headers["access-control-allow-headers"].to_str().unwrap();
+        assert_eq!(told, format!("{measured}{allowed}"));
+    }
+    for (origin, told) in [("http://localhost", true), ("http://evil.test", false)] {
+        let request = Request::post(LIST)
+            .header("origin", origin)
+            .header("content-type", "application/json")
+            .header("prefer", "respond-async");
+        let body = json!({ "proxmox_node": "px-testing" }).to_string();
+        let answer = server.client.send(request.body(Body::from(body)).unwrap()).await;
+        assert_eq!(answer.status, 202);
+        let exposed = answer.headers.get("access-control-expose-headers");
+        assert_eq!(exposed.is_some(), told);
+        let exposed = exposed.map(|names| names.to_str().unwrap().to_lowercase());
+        for name in exposed.iter().flat_map(|names| names.split(", ")) {
+            assert!(name == "retry-after" || answer.headers.contains_key(name), "no {name}");
+        }
+    }
+}
+
 fn browser_request(case: &Value) -> Request<Body> {
     let (method, body) = match (&case["preflight"], case["case"].as_str()) {
         (Value::Bool(false), None) => ("POST", json!({ "proxmox_node": "px-testing" })),
@@ -111,7 +145,9 @@ fn browser_request(case: &Value) -> Request<Body> {
         (Value::Bool(false), Some(_)) => ("POST", json!({ "proxmox_node": "px-testing" })),
         _ => ("OPTIONS", Value::Null),
     };
+    // A page of any origin that is answered is one that had to say what it sends.
     let mut request = Request::builder().method(method).uri(LIST);
+    request = request.header("content-type", "application/json");
     for (name, member) in [
         ("origin", "origin"),
         ("access-control-request-method", "request_method"),

@@ -16,8 +16,12 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, readlinkat, 
 use rustix::io::Errno;
 use thiserror::Error;
 
-/// Folders of a playbook tree that no playbook reads and that can be large.
-const LEFT_OUT: [&str; 4] = [".git", ".venv", "node_modules", "target"];
+/// What no playbook reads, wherever it is: a tree may hold others' repositories.
+const NEVER_COPIED: &str = ".git";
+
+/// Folders at the top of a tree that no playbook reads and that can be large. Further down they
+/// may be anything: a bundle can be called `target`.
+const LEFT_OUT_AT_THE_TOP: [&str; 3] = [".venv", "node_modules", "target"];
 
 /// Why a tree was not copied.
 #[derive(Debug, Error)]
@@ -66,7 +70,7 @@ fn copy_entry(
     let changed = |error: Errno| changed(error, below);
     let kind = kind(folder, name, listed).map_err(changed)?;
     if kind.is_dir() {
-        if LEFT_OUT.iter().any(|left_out| name == *left_out) {
+        if is_left_out(below) {
             return Ok(());
         }
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -82,6 +86,11 @@ fn copy_entry(
         // No playbook reads a pipe, a socket or a device.
         Ok(())
     }
+}
+
+/// Whether the folder that is `below` the top of the tree stays where it is.
+fn is_left_out(below: &Path) -> bool {
+    below.ends_with(NEVER_COPIED) || LEFT_OUT_AT_THE_TOP.iter().any(|name| below == Path::new(name))
 }
 
 /// What an entry is; some file systems do not say it where they list it.

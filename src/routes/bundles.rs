@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::values::{
     CloudInitIp, HostPattern, NodeName, Password, PlainText, ShellPath, SnapshotName, TargetHosts,
@@ -55,8 +57,30 @@ pub struct CreateVmsRequest {
     /// The guests by their key, in the order in which they are made. Each operation says which
     /// keys it wants; all must be there and no other.
     #[serde(skip_serializing_if = "not_a_variable")]
-    #[schema(required = true, value_type = HashMap<String, NewVm>)]
+    #[schema(required = true, value_type = NewVms)]
     pub vms: Map<String, Value>,
+}
+
+/// Guests by their key. It is there for its schema alone: the derived one of a map has no bound.
+struct NewVms;
+
+impl PartialSchema for NewVms {
+    fn schema() -> RefOr<Schema> {
+        let guests = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .description(Some("Guests by their key."))
+            .property_names(Some(Object::with_type(Type::String)))
+            .additional_properties(Some(Ref::from_schema_name(NewVm::name())))
+            .max_properties(Some(100));
+        guests.into()
+    }
+}
+
+impl ToSchema for NewVms {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((NewVm::name().into_owned(), NewVm::schema()));
+        NewVm::schemas(schemas);
+    }
 }
 
 /// A guest that is to be made.

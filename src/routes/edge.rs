@@ -1,6 +1,6 @@
 //! What surrounds every route: request ids, the log of requests, panics, CORS.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::Router;
@@ -25,13 +25,12 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Puts the layers around the routes, the outermost last.
 pub fn surround(router: Router, app: &Arc<App>) -> Router {
-    let cors_rule = Arc::new(app.settings.cors_origin.clone());
     let routes = router
-        .layer(middleware::from_fn(log_matched_path))
+        .layer(middleware::from_fn(note_matched_path))
         .layer(CatchPanicLayer::custom(panicked));
     // Routing happens inside of the inner router, so what changes the path stands outside, and
     // so does CORS: the router adds `Allow` to every answer to a method that it does not know.
-    let cross_origin = middleware::from_fn_with_state(cors_rule, cors::layer).layer(routes);
+    let cross_origin = middleware::from_fn_with_state(app.clone(), cors::layer).layer(routes);
     let guarded =
         middleware::from_fn_with_state(app.clone(), trust::gateway_only).layer(cross_origin);
     let logged = middleware::from_fn_with_state(app.clone(), identify_and_log).layer(guarded);
@@ -73,17 +72,18 @@ async fn plain_path(mut request: Request) -> Request {
     request
 }
 
-/// The route that a request matched, carried out of the router on the answer.
-#[derive(Clone)]
-struct MatchedRoute(String);
+/// The route that a request matched, once it is known. It goes into the router with the request.
+#[derive(Clone, Default)]
+struct MatchedRoute(Arc<OnceLock<String>>);
 
-async fn log_matched_path(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());
-    let mut response = next.run(request).await;
-    if let Some(route) = route {
-        response.extensions_mut().insert(MatchedRoute(route));
+async fn note_matched_path(request: Request, next: Next) -> Response {
+    let extensions = request.extensions();
+    if let (Some(path), Some(route)) =
+        (extensions.get::<MatchedPath>(), extensions.get::<MatchedRoute>())
+    {
+        let _ = route.0.set(path.as_str().to_owned());
     }
-    response
+    next.run(request).await
 }
 
 async fn identify_and_log(
@@ -94,38 +94,89 @@ async fn identify_and_log(
     let told = trust::request_id(request.headers()).map(str::to_owned);
     let id = told.unwrap_or_else(|| Uuid::now_v7().to_string());
     let span = tracing::info_span!("request", request_id = %id);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let consumer = caller::consumer(request.headers());
-    let client = request.extensions().get::<trust::ClientAddress>().map(|c| c.0.to_string());
     let header = HeaderValue::from_str(&id).expect("it is plain ASCII");
     request.headers_mut().insert(REQUEST_ID, header.clone());
-    let started = Instant::now();
+    let visit = Visit::begin(app, id, &mut request);
     let mut response = next.run(request).instrument(span).await;
-    let route = response.extensions().get::<MatchedRoute>().map(|r| r.0.clone());
-    let (status, took) = (response.status().as_u16(), started.elapsed());
-    let labels = RequestLabels {
-        method: known_method(&method),
-        route: route.clone().unwrap_or_else(|| "none".to_owned()),
-        status,
-    };
-    app.metrics.answered(&labels, took);
-    let run_id = response.headers().get(RUN_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let duration_ms = took.as_millis() as u64;
-    let asks_for_health = health::PATHS.contains(&path.as_str())
-        || (method == Method::HEAD && path == docs::DOCUMENT_PATH);
-    // A path that no route matched is the client's text: shown escaped and shortened.
-    let route =
-        route.unwrap_or_else(|| format!("{:?}", path.chars().take(120).collect::<String>()));
-    // Outside of the request's span, so that a collector finds every member at the top.
-    if asks_for_health && status != StatusCode::FORBIDDEN {
-        tracing::debug!(request_id = id, %method, route, status, duration_ms, "answered");
-    } else {
-        tracing::info!(
-            request_id = id, %method, route, status, duration_ms, consumer, client, run_id, "answered"
-        );
-    }
+    visit.answered(&response);
     response.headers_mut().insert(REQUEST_ID, header);
     response
+}
+
+/// The status of a request that was not answered, since the client went away. It is nginx's, as
+/// HTTP has none.
+const CLIENT_GONE: u16 = 499;
+
+/// A request at work. It is counted and leaves a line in the log, also where nobody waits for
+/// its answer any more, which drops it.
+struct Visit {
+    app: Arc<App>,
+    id: String,
+    method: Method,
+    path: String,
+    route: MatchedRoute,
+    consumer: Option<String>,
+    client: Option<String>,
+    started: Instant,
+    status: u16,
+    run_id: Option<String>,
+}
+
+impl Visit {
+    fn begin(app: Arc<App>, id: String, request: &mut Request) -> Self {
+        let route = MatchedRoute::default();
+        request.extensions_mut().insert(route.clone());
+        let client = request.extensions().get::<trust::ClientAddress>();
+        Self {
+            app,
+            id,
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            route,
+            consumer: caller::consumer(request.headers()),
+            client: client.map(|client| client.0.to_string()),
+            started: Instant::now(),
+            status: CLIENT_GONE,
+            run_id: None,
+        }
+    }
+
+    fn answered(mut self, response: &Response) {
+        self.status = response.status().as_u16();
+        let run_id = response.headers().get(RUN_ID).and_then(|id| id.to_str().ok());
+        self.run_id = run_id.map(str::to_owned);
+    }
+
+    fn asks_for_health(&self) -> bool {
+        health::PATHS.contains(&self.path.as_str())
+            || (self.method == Method::HEAD && self.path == docs::DOCUMENT_PATH)
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let Self { id: request_id, method, status, consumer, client, run_id, .. } = &*self;
+        let (route, took) = (self.route.0.get().cloned(), self.started.elapsed());
+        let labels = RequestLabels {
+            method: known_method(method),
+            route: route.clone().unwrap_or_else(|| "none".to_owned()),
+            status: *status,
+        };
+        self.app.metrics.answered(&labels, took);
+        let duration_ms = took.as_millis() as u64;
+        let message = if *status == CLIENT_GONE { "the client has gone" } else { "answered" };
+        // A path that no route matched is the client's text: shown escaped and shortened.
+        let route = route
+            .unwrap_or_else(|| format!("{:?}", self.path.chars().take(120).collect::<String>()));
+        // Outside of the request's span, so that a collector finds every member at the top.
+        if self.asks_for_health() && *status != StatusCode::FORBIDDEN.as_u16() {
+            tracing::debug!(request_id, %method, route, status, duration_ms, "{message}");
+        } else {
+            tracing::info!(
+                request_id, %method, route, status, duration_ms, consumer, client, run_id, "{message}"
+            );
+        }
+    }
 }
 
 /// Anything can be sent as a method, and must not become a label.

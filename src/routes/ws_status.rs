@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, interval_at, timeout};
 use utoipa::PartialSchema;
 
-use super::body::{FieldError, Rule};
+use super::body::{Errors, FieldError, Rule};
 use super::cors;
 use super::values::NodeName;
 use crate::proxmox::status::{
@@ -102,7 +102,7 @@ impl Wish {
     /// Reads the query. Parameters that are not known are passed over, as with every request.
     fn read(query: &[(String, String)]) -> Result<Self, Vec<FieldError>> {
         let last = |name| query.iter().rev().find(|(key, _)| key == name).map(|(_, v)| v.as_str());
-        let mut errors = Vec::new();
+        let mut errors = Errors::default();
         let nodes = last("node").map(|node| {
             if node == "*" {
                 return Nodes::All;
@@ -124,7 +124,7 @@ impl Wish {
                 false
             }
         };
-        if errors.is_empty() { Ok(Self { nodes, containers }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { nodes, containers }) } else { Err(errors.into_vec()) }
     }
 }
 

@@ -227,12 +227,16 @@ async fn remove(workdir: Workdir) {
 
 fn direct_client(means: &Means, node: Option<&str>) -> Option<(Client, String)> {
     let all = inventory::credentials(&means.settings.inventory)
-        .inspect_err(|e| tracing::debug!(error = %e, "no credentials from the inventory"))
+        .inspect_err(|e| {
+            tracing::debug!(error = e.to_string(), "no credentials from the inventory")
+        })
         .ok()?;
     let credentials = inventory::for_node(all, node)?;
     let node = node.map_or_else(|| credentials.node.clone(), str::to_owned);
     let client = Client::new(credentials)
-        .inspect_err(|e| tracing::warn!(error = %e, "a playbook looks the VM up instead"))
+        .inspect_err(|e| {
+            tracing::warn!(error = e.to_string(), "a playbook looks the VM up instead")
+        })
         .ok()?;
     Some((client, node))
 }

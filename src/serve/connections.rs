@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tower::Service;
 
+use super::progress::Progressing;
 use crate::settings::Limits;
 
 /// The pause after the system refuses a connection, for lack of file handles as a rule.
@@ -22,6 +23,10 @@ const BREATH: Duration = Duration::from_millis(100);
 
 /// How long connections may finish what they are sending when the server ends.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How long a client may take nothing of an answer that is there. One that never reads would
+/// keep its connection, which is one of a limited number, and what was made for it.
+const LONGEST_STALL: Duration = Duration::from_secs(30);
 
 /// What one connection too many is told.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -38,7 +43,8 @@ pub async fn serve(
     let slots = Arc::new(Semaphore::new(limits.connections));
     // Nothing is ever sent: all connections have ended when the last sender is gone.
     let (alive, mut all_gone) = mpsc::channel::<Infallible>(1);
-    let connections = Connections { router, limits, ending: ending.clone() };
+    let connections =
+        Connections { router, limits, ending: ending.clone(), longest_stall: LONGEST_STALL };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -80,12 +86,14 @@ struct Connections {
     router: Router,
     limits: Limits,
     ending: watch::Receiver<bool>,
+    longest_stall: Duration,
 }
 
 impl Connections {
     async fn one(mut self, stream: TcpStream, peer: SocketAddr, _slot: OwnedSemaphorePermit) {
         // Answers are written whole, and waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
+        let stream = Progressing::new(stream, self.longest_stall);
         let begun = Arc::new(Notify::new());
         let (router, first) = (self.router.clone(), begun.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -127,10 +135,37 @@ impl Connections {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use axum::routing::get;
+
+    use super::*;
+    use crate::Settings;
+
     #[test]
     fn the_refusal_is_as_long_as_it_says() {
-        let text = std::str::from_utf8(super::TOO_MANY).unwrap();
+        let text = std::str::from_utf8(TOO_MANY).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
+    }
+
+    /// The connection of a client that asks for a long answer and reads none of it.
+    #[tokio::test]
+    async fn a_client_that_never_reads_gives_its_slot_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let limits = Settings::from_map(&HashMap::new()).unwrap().limits;
+        let (_end, ending) = watch::channel(false);
+        let long = get(|| async { vec![0; 64 * 1024 * 1024] });
+        let router = Router::new().route("/", long);
+        let longest_stall = Duration::from_millis(200);
+        let connections = Connections { router, limits, ending, longest_stall };
+        let slots = Arc::new(Semaphore::new(1));
+        let slot = slots.clone().try_acquire_owned().unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let ended = connections.one(stream, peer, slot);
+        tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it goes on for ever");
+        assert_eq!(slots.available_permits(), 1);
     }
 }

@@ -6,9 +6,10 @@ import demo_proxmox  # noqa: F401 - puts the role on the path
 
 import proxmox
 from proxmox import OperationFailed
-from proxmox.config import options, vm_get_config_cdrom
+from proxmox.config import options, vm_get_config_cdrom, vm_set_cloud_init
 from proxmox.connection import Connection, api_path, host_and_port
-from proxmox.network import netmask
+from proxmox.guests import vm_create
+from proxmox.network import netmask, network_add_interfaces_vm
 from proxmox.operation import Operation
 
 SECRET = "11111111-2222-3333-4444-555555555555"
@@ -41,6 +42,13 @@ class Paths(unittest.TestCase):
                 api_path("nodes", segment)
 
 
+class Unasked:
+    """A Proxmox that must not be asked anything."""
+
+    def request(self, method, path, parameters=None):
+        raise AssertionError("%s %s %s" % (method, path, parameters))
+
+
 class Values(unittest.TestCase):
     def operation(self, **variables):
         return Operation("vm_start", variables)
@@ -59,6 +67,21 @@ class Values(unittest.TestCase):
             self.assertTrue(str(failure.exception).startswith("a must be "))
         with self.assertRaises(OperationFailed):
             operation.vmid()
+
+    def test_no_text_brings_further_options_with_it(self):
+        """Each of these is refused before anything is asked of Proxmox."""
+        for action, names in {
+            vm_create: ("vm_iso", "proxmox_vm_bridge", "proxmox_vm_storage"),
+            network_add_interfaces_vm: ("iface_model", "iface_macaddr", "iface_bridge"),
+            vm_set_cloud_init: ("vm_ci_ip", "vm_ci_gateway"),
+        }.items():
+            for name in names:
+                operation = self.operation(**{
+                    "proxmox_node": "px", "vm_id": "100", "vm_disk_size": 8, "vm_vmnet_id": 1, "vm_ci_ip": "192.0.2.1",
+                    name: "local:iso/a.iso,media=disk,import-from=local:iso/b.iso"})
+                operation.connection = Unasked()
+                with self.assertRaisesRegex(OperationFailed, "^%s must have no comma" % name):
+                    action(operation)
 
     def test_property_strings(self):
         self.assertEqual(("virtio=AA", {"bridge": "vmbr0", "firewall": "1"}), options("virtio=AA,bridge=vmbr0,firewall=1"))

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -13,7 +14,7 @@ const LIST: &str = "/v0/admin/proxmox/vms/list";
 
 struct Edge {
     server: ServerProcess,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Edge {
@@ -22,7 +23,7 @@ impl Edge {
         env.extend(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         let behaviour = json!({ "events": [], "lookup_events": [], "rc": 0, "lookup_rc": 0 });
         write(&dir.path().join("runs/stub.json"), &behaviour.to_string());
-        Self { server: ServerProcess::start(&env), _dir: dir }
+        Self { server: ServerProcess::start(&env), dir }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -81,6 +82,37 @@ async fn a_body_may_be_neither_large_nor_deep() {
     let deep = format!("{{\"proxmox_node\":{}", "[".repeat(1500));
     let request = http().post(format!("{}{LIST}", edge.server.url)).body(deep);
     assert_eq!(request.send().await.unwrap().status(), 422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_leaves_a_line_in_the_log() {
+    let mut edge = Edge::start(&[("RANGE42_SHUTDOWN_WAIT", "0")]);
+    let held = json!({ "events": [], "lookup_events": [], "rc": 0, "lookup_rc": 0, "hold": true });
+    write(&edge.dir.path().join("runs/stub.json"), &held.to_string());
+    let mut stream = edge.connect().await;
+    let body = r#"{"proxmox_node":"px"}"#;
+    let head = format!("POST {LIST} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let begun = Instant::now();
+    while edge.server.get("/v0/admin/runs").await["runs"] == json!([]) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "no run began");
+    }
+    drop(stream);
+    let metrics = || async {
+        let request = http().get(format!("{}/metrics", edge.server.url));
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    while !metrics().await.contains("status=\"499\"") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is not counted");
+    }
+    edge.server.signal(Signal::TERM);
+    assert_eq!(edge.server.wait(), Some(0));
+    let log = edge.server.log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let gone: Vec<_> = lines.iter().filter(|line| line["status"] == 499).collect();
+    assert_eq!(gone.len(), 1, "{log}");
+    assert_eq!((&gone[0]["route"], &gone[0]["method"]), (&json!(LIST), &json!("POST")));
+    assert!(gone[0]["duration_ms"].is_u64() && gone[0]["client"] == "127.0.0.1", "{}", gone[0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

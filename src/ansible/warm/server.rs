@@ -244,7 +244,7 @@ impl Waiting {
     fn pass_on(&self, line: Line) {
         let mut jobs = self.jobs();
         if let Some(reason) = line.cold {
-            tracing::info!(%reason, "a run gets an ansible-playbook of its own");
+            tracing::info!(reason, "a run gets an ansible-playbook of its own");
         } else if let Some(code) = line.ended {
             // Nobody waits any more where the run was given up.
             let _ = jobs.remove(&line.job).map(|job| job.ended.send(code));

@@ -136,7 +136,7 @@ impl LiveStatus {
     /// Watches `nodes`; `None` where the inventory has no credentials.
     pub async fn watch(&self, nodes: Wanted, containers: bool) -> Option<Watching> {
         let all = self.shared.file.read().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "no Proxmox credentials");
+            tracing::warn!(error = error.to_string(), "no Proxmox credentials");
             Arc::default()
         });
         let first = all.first()?;

@@ -80,7 +80,7 @@ impl Poller {
                 Ok(guests) => self.succeed(guests),
                 Err(Failure::Passing(error)) => self.fail(&error),
                 Err(Failure::Lasting(error)) => {
-                    tracing::warn!(watched = %self.entry.watched, %error, "polling ends");
+                    tracing::warn!(watched = %self.entry.watched, error, "polling ends");
                     return self.entry.end(&error);
                 }
             }

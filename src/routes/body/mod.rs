@@ -1,15 +1,17 @@
-//! From bytes to a checked JSON object, or to every error at once.
+//! From bytes to a checked JSON object, or to every error at once, as far as a person reads.
 //!
 //! The rules come from the published schema ([`schema`]), so that what a client reads in
 //! `openapi.json` is what the service checks. The shape of the errors, their types and the lax
 //! reading of numbers and booleans are those of the API's contract (FastAPI on pydantic 2).
 
 pub mod coerce;
+mod errors;
 pub mod schema;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+pub use errors::Errors;
 pub use schema::Rule;
 
 /// One thing that is wrong with a request body.
@@ -22,7 +24,7 @@ pub struct FieldError {
     pub loc: Vec<Value>,
     /// A sentence for a person.
     pub msg: String,
-    /// What was sent, except where it could be a secret.
+    /// What was sent, except where it could be a secret or is too much to repeat.
     pub input: Value,
     /// The rule that was broken, where it has a value.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,11 +60,11 @@ pub fn check(
     match value {
         Value::Null => Err(vec![missing_body()]),
         object @ Value::Object(_) => {
-            let mut errors = Vec::new();
+            let mut errors = Errors::default();
             let checked = rule.check(&object, &mut vec![Value::from("body")], &mut errors);
             match checked {
                 Some(Value::Object(members)) if errors.is_empty() => Ok(members),
-                _ => Err(errors),
+                _ => Err(errors.into_vec()),
             }
         }
         other => Err(vec![not_an_object(other)]),
@@ -70,7 +72,7 @@ pub fn check(
 }
 
 /// `application/json` and every `application/…+json`; parameters such as a charset do not count.
-fn is_json(content_type: &str) -> bool {
+pub fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence
         .strip_prefix("application/")

@@ -9,7 +9,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use super::{FieldError, coerce};
+use super::{Errors, FieldError, coerce};
 
 /// Stands for a password wherever a value is repeated to the client.
 const MASK: &str = "**********";
@@ -85,12 +85,7 @@ impl Rule {
     }
 
     /// Checks `value`, adds what is wrong to `errors`, and answers it in its proper type.
-    pub fn check(
-        &self,
-        value: &Value,
-        loc: &mut Vec<Value>,
-        errors: &mut Vec<FieldError>,
-    ) -> Option<Value> {
+    pub fn check(&self, value: &Value, loc: &mut Vec<Value>, errors: &mut Errors) -> Option<Value> {
         if self.nullable && value.is_null() {
             return Some(Value::Null);
         }
@@ -105,8 +100,8 @@ impl Rule {
             scalar => match scalar.check_scalar(value) {
                 Ok(checked) => Some(checked),
                 Err(refusal) => {
-                    let shown = if self.secret { Value::from(MASK) } else { value.clone() };
-                    errors.push(refusal.at(loc, shown));
+                    let shown = || if self.secret { Value::from(MASK) } else { value.clone() };
+                    errors.add(|| refusal.at(loc), value, shown);
                     None
                 }
             },
@@ -250,8 +245,9 @@ impl Refusal {
         Self { kind, msg, ctx: Some(ctx) }
     }
 
-    fn at(self, loc: &[Value], input: Value) -> FieldError {
-        FieldError { kind: self.kind, loc: loc.to_vec(), msg: self.msg, input, ctx: self.ctx }
+    fn at(self, loc: &[Value]) -> FieldError {
+        let Self { kind, msg, ctx } = self;
+        FieldError { kind, loc: loc.to_vec(), msg, input: Value::Null, ctx }
     }
 }
 
@@ -291,12 +287,12 @@ fn check_object(
     members: &[Member],
     value: &Value,
     loc: &mut Vec<Value>,
-    errors: &mut Vec<FieldError>,
+    errors: &mut Errors,
 ) -> Option<Value> {
     let Value::Object(sent) = value else {
         let msg = "Input should be a valid dictionary or object to extract fields from";
         let refusal = Refusal::from(("model_attributes_type", msg));
-        errors.push(refusal.at(loc, value.clone()));
+        errors.add(|| refusal.at(loc), value, || value.clone());
         return None;
     };
     let mut checked = Map::new();
@@ -310,7 +306,7 @@ fn check_object(
             }
             None if *required => {
                 let refusal = Refusal::from(("missing", "Field required"));
-                errors.push(refusal.at(loc, without_secrets(members, sent)));
+                errors.add(|| refusal.at(loc), value, || without_secrets(members, sent));
             }
             None => {}
         }
@@ -335,25 +331,24 @@ fn check_list(
     (min, max): (Option<u64>, Option<u64>),
     value: &Value,
     loc: &mut Vec<Value>,
-    errors: &mut Vec<FieldError>,
+    errors: &mut Errors,
 ) -> Option<Value> {
     let Value::Array(items) = value else {
-        errors.push(
-            Refusal::from(("list_type", "Input should be a valid list")).at(loc, value.clone()),
-        );
+        let refusal = Refusal::from(("list_type", "Input should be a valid list"));
+        errors.add(|| refusal.at(loc), value, || value.clone());
         return None;
     };
     let actual = items.len() as u64;
     if let Some(min) = min.filter(|min| actual < *min) {
         let msg = format!("List should have at least {min} item after validation, not {actual}");
         let ctx = json!({ "field_type": "List", "min_length": min, "actual_length": actual });
-        errors.push(Refusal::new("too_short", msg, ctx).at(loc, value.clone()));
+        errors.add(|| Refusal::new("too_short", msg, ctx).at(loc), value, || value.clone());
         return None;
     }
     if let Some(max) = max.filter(|max| actual > *max) {
         let msg = format!("List should have at most {max} items after validation, not {actual}");
         let ctx = json!({ "field_type": "List", "max_length": max, "actual_length": actual });
-        errors.push(Refusal::new("too_long", msg, ctx).at(loc, Value::Null));
+        errors.push(Refusal::new("too_long", msg, ctx).at(loc));
         return None;
     }
     let mut checked = Vec::with_capacity(items.len());
@@ -370,11 +365,11 @@ fn check_mapping(
     max: Option<u64>,
     value: &Value,
     loc: &mut Vec<Value>,
-    errors: &mut Vec<FieldError>,
+    errors: &mut Errors,
 ) -> Option<Value> {
     let Value::Object(entries) = value else {
         let msg = "Input should be a valid dictionary";
-        errors.push(Refusal::from(("dict_type", msg)).at(loc, value.clone()));
+        errors.add(|| Refusal::from(("dict_type", msg)).at(loc), value, || value.clone());
         return None;
     };
     let actual = entries.len() as u64;
@@ -382,7 +377,7 @@ fn check_mapping(
         let msg =
             format!("Dictionary should have at most {max} items after validation, not {actual}");
         let ctx = json!({ "field_type": "Dictionary", "max_length": max, "actual_length": actual });
-        errors.push(Refusal::new("too_long", msg, ctx).at(loc, Value::Null));
+        errors.push(Refusal::new("too_long", msg, ctx).at(loc));
         return None;
     }
     let mut checked = Map::new();

@@ -63,8 +63,8 @@ def vm_set_tag(operation):
 
 def vm_set_cloud_init(operation):
     """What a fresh clone is told: its name, its address, and what it is for."""
-    address = operation.text("vm_ci_ip")
-    gateway = operation.text("vm_ci_gateway")
+    address = operation.option("vm_ci_ip")
+    gateway = operation.option("vm_ci_gateway")
     network = None
     if address:
         network = "ip=" + (address if "/" in address else address + "/24")

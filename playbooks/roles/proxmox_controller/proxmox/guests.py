@@ -85,8 +85,8 @@ def power(operation, verb, **parameters):
 # ---------------------------------------------------------- making, unmaking
 
 def vm_create(operation):
-    size, iso = operation.integer("vm_disk_size"), operation.text("vm_iso")
-    network = "virtio,bridge=%s" % (operation.text("proxmox_vm_bridge") or "vmbr0")
+    size, iso = operation.integer("vm_disk_size"), operation.option("vm_iso")
+    network = "virtio,bridge=%s" % (operation.option("proxmox_vm_bridge") or "vmbr0")
     disk = "%s:%d" % (image_storage(operation), size) if size else None
     upid = operation.task(
         "POST", operation.path("qemu"),
@@ -120,7 +120,7 @@ def vm_create(operation):
 
 def image_storage(operation):
     """The storage for VM disks: the one asked for, else the first that can hold them."""
-    wanted = operation.text("proxmox_vm_storage")
+    wanted = operation.option("proxmox_vm_storage")
     if wanted:
         return wanted
     for storage in sorted(operation.get(operation.path("storage"), content="images", enabled=1),

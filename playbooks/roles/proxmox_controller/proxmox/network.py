@@ -114,10 +114,10 @@ def network_add_interfaces_vm(operation):
         number = next((free for free in range(CARDS) if free not in taken), None)
         if number is None:
             raise OperationFailed("VM %s has all %d network cards that it can have." % (operation.vmid(), CARDS))
-    model, mac = operation.text("iface_model") or "virtio", operation.text("iface_macaddr")
+    model, mac = operation.option("iface_model") or "virtio", operation.option("iface_macaddr")
     rate = operation.number("iface_rate")
     settings = present(
-        bridge=operation.text("iface_bridge"),
+        bridge=operation.option("iface_bridge"),
         tag=operation.integer("iface_tag"),
         trunks=ALL_VLANS if operation.flag("iface_trunks") else None,
         rate=int(rate) if rate is not None and rate.is_integer() else rate,

@@ -64,6 +64,13 @@ class Operation:
         value = self.value(name)
         return None if value is None else str(value)
 
+    def option(self, name):
+        """Text that becomes one part of a property string, in which a comma begins the next option."""
+        text = self.text(name)
+        if text is not None and "," in text:
+            raise OperationFailed("%s must have no comma: Proxmox would read what follows as further options." % name)
+        return text
+
     def integer(self, name):
         value = self.value(name)
         try:
