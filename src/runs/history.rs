@@ -344,11 +344,12 @@ impl Writer {
     }
 }
 
-/// Versions of a run differ in their state, their place in its playbooks, or their end.
+/// Versions of a run differ in their state, their place in its playbooks, why they are to be
+/// ended, or their end.
 fn same_version(a: &Kept, b: &Kept) -> bool {
     let key = |kept: &Kept| {
-        let Record { state, ended, progress, .. } = &kept.record;
-        (*state, *ended, progress.playbook)
+        let Record { state, ended, ending, progress, .. } = &kept.record;
+        (*state, *ended, *ending, progress.playbook)
     };
     key(a) == key(b)
 }
