@@ -4,10 +4,11 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use range42_backend_api::ansible::engine::{Engine, Job, Launched};
+use range42_backend_api::ansible::engine::{Engine, Job, LaunchError, Launched, RUN_ID_VARIABLE};
 use range42_backend_api::{Settings, serve};
 use serde_json::{Value, json};
 
+use crate::support::process::processes_of;
 use crate::support::server::Client;
 use crate::support::stub::{StubServer, project, write};
 
@@ -116,7 +117,7 @@ impl Engine for Faulty {
         "faulty"
     }
 
-    fn launch<'a>(&'a self, _: &'a Job) -> BoxFuture<'a, std::io::Result<Launched>> {
+    fn launch<'a>(&'a self, _: &'a Job) -> BoxFuture<'a, Result<Launched, LaunchError>> {
         Box::pin(async { panic!("a fault of the engine") })
     }
 }
@@ -132,6 +133,43 @@ async fn a_fault_of_the_server_is_an_end_like_another() {
     let runs = client.get("/v0/admin/runs").await.json();
     assert_eq!(runs["runs"][0]["state"], "unknown", "{runs:#}");
     assert_eq!(fs::read_dir(dir.path().join("runs")).unwrap().count(), 0);
+}
+
+/// An engine that starts a process of the run, and then fails to say so.
+struct Silent(fn(std::io::Error) -> LaunchError);
+
+impl Engine for Silent {
+    fn name(&self) -> &'static str {
+        "silent"
+    }
+
+    fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Launched, LaunchError>> {
+        Box::pin(async {
+            let mut sleeper = std::process::Command::new("sleep");
+            let mut sleeper = sleeper.arg("300").env(RUN_ID_VARIABLE, &job.run_id).spawn().unwrap();
+            std::thread::spawn(move || sleeper.wait());
+            Err(self.0(std::io::Error::other("no word of it")))
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_a_failed_start_may_have_started_is_ended() {
+    let ways: [(fn(std::io::Error) -> LaunchError, &str); 2] =
+        [(LaunchError::Unknown, "unknown"), (LaunchError::NothingStarted, "failed")];
+    for (way, state) in ways {
+        let (_dir, env) = project(|_, _| {});
+        let settings = Settings::from_map(&env).unwrap_or_else(|e| panic!("{e}"));
+        let built = serve::build_with(settings, |_| Box::new(Silent(way)));
+        let client = Client::of(built.unwrap_or_else(|e| panic!("{e}")));
+        let answer = client.json("POST", LIST, &node()).await;
+        assert_eq!(answer.status, 500, "{}", answer.text);
+        assert!(answer.text.contains("no word of it"), "{}", answer.text);
+        let id = answer.headers["x-run-id"].to_str().unwrap();
+        assert_eq!(processes_of(id), Vec::<String>::new());
+        let run = client.get(&format!("/v0/admin/runs/{id}")).await.json();
+        assert_eq!(run["state"], state, "{run:#}");
+    }
 }
 
 #[tokio::test]
