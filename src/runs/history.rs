@@ -373,13 +373,15 @@ fn put(connection: &Connection, Kept { record, result }: &Kept) -> rusqlite::Res
     Ok(())
 }
 
-/// Forgets what is too old or too many. Runs that have not ended are never among it.
+/// Forgets what is too old or too many, the runs that ended first. Runs that have not ended are
+/// never among it.
 fn prune(connection: &Connection, (days, runs): (u32, u32)) -> rusqlite::Result<Vec<Uuid>> {
     let age = SignedDuration::from_hours(24 * i64::from(days));
     let oldest = Timestamp::now().checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH);
     let mut statement = connection.prepare_cached(
         "DELETE FROM runs WHERE ended < ?1 OR id IN (
-             SELECT id FROM runs WHERE ended IS NOT NULL ORDER BY id DESC LIMIT -1 OFFSET ?2
+             SELECT id FROM runs WHERE ended IS NOT NULL
+             ORDER BY ended DESC, id DESC LIMIT -1 OFFSET ?2
          ) RETURNING id",
     )?;
     let rows =
@@ -420,4 +422,34 @@ fn parse(text: &str) -> Option<Record> {
 /// What the lock protects is whole after a panic too: every change of it is one step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::runs::record::{HostCounts, Progress};
+
+    fn ended(second: i64) -> Kept {
+        let record = json!({
+            "id": Uuid::now_v7(), "operation": "o", "node": null, "guests": [], "consumer": null,
+            "state": "succeeded", "explanation": "", "queue": null,
+            "created": "2026-03-01T09:15:00Z", "started": null,
+            "ended": Timestamp::from_second(second).unwrap(), "rc": 0, "error": null,
+            "hosts": HostCounts::default(), "progress": Progress::default(), "log_lines": 0,
+            "job_events": 0, "log_gap": null, "ending": null, "action": null,
+        });
+        Kept { record: serde_json::from_value(record).unwrap(), result: Value::Null }
+    }
+
+    #[test]
+    fn the_runs_that_ended_first_are_forgotten_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = open(&folder.path().join("history.sqlite3")).unwrap();
+        let now = Timestamp::now().as_second();
+        let [long, first, second] = [now, now - 20, now - 10].map(ended);
+        [&long, &first, &second].into_iter().for_each(|kept| put(&connection, kept).unwrap());
+        assert_eq!(prune(&connection, (1, 2)).unwrap(), [first.record.id]);
+    }
 }
