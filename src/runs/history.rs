@@ -5,6 +5,7 @@
 //! loses more than a kill of the server would; until it is written it is read from there.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params, params_from_iter};
 use serde_json::Value;
@@ -104,16 +106,15 @@ impl History {
     /// Opens the database, or makes it. A damaged one is put aside, since a server without
     /// its past is better than none.
     pub fn open(file: PathBuf, journals: Journals, limits: &Limits) -> io::Result<Self> {
-        let connection = match open(&file) {
+        let limits = (limits.history_days, limits.history_runs);
+        let (connection, gone) = match open_and_check(&file, limits) {
             Err(e) if is_damage(&e) => {
                 put_aside(&file, &e)?;
-                open(&file)
+                open_and_check(&file, limits)
             }
             opened => opened,
         }
         .map_err(io::Error::other)?;
-        let limits = (limits.history_days, limits.history_runs);
-        let gone = prune(&connection, limits).map_err(io::Error::other)?;
         gone.into_iter().for_each(|id| journals.remove(id));
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
@@ -124,6 +125,15 @@ impl History {
         let thread = std::thread::Builder::new().name("history".to_owned());
         let writer = Some(thread.spawn(move || writer.work())?);
         Ok(Self { file, shared, writer })
+    }
+
+    /// Whether a damaged history lies beside this one, which knows runs that this one does not.
+    pub fn has_one_aside(&self) -> bool {
+        let Some(folder) = self.file.parent() else { return false };
+        // What cannot be looked at is not known to be empty.
+        let Ok(entries) = std::fs::read_dir(folder) else { return true };
+        let mut names = entries.flatten().map(|entry| entry.file_name());
+        names.any(|name| Path::new(&name).extension().is_some_and(is_aside))
     }
 
     /// Keeps this version of a run. Returns at once.
@@ -389,6 +399,20 @@ fn prune(connection: &Connection, (days, runs): (u32, u32)) -> rusqlite::Result<
     rows.filter_map(|id| id.map(|id| id.parse().ok()).transpose()).collect()
 }
 
+/// Opens the database and reads all that a start reads, so that damage is met here, where the
+/// database can still be put aside. Answers the runs that are no longer kept, too.
+fn open_and_check(file: &Path, limits: (u32, u32)) -> rusqlite::Result<(Connection, Vec<Uuid>)> {
+    let connection = open(file)?;
+    // A damaged database stays as it was found: closing it must not write into it.
+    let stays = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(stays, true)?;
+    let gone = prune(&connection, limits)?;
+    let read_all = "SELECT max(id), max(state), max(record) FILTER (WHERE ended IS NULL) FROM runs";
+    connection.query_row(read_all, [], |_| Ok(()))?;
+    connection.set_db_config(stays, false)?;
+    Ok((connection, gone))
+}
+
 fn open(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
     connection.busy_timeout(BUSY)?;
@@ -402,13 +426,28 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
+/// How the extension of a database that was put aside begins.
+const ASIDE: &str = "damaged-";
+
+fn is_aside(extension: &OsStr) -> bool {
+    extension.to_string_lossy().starts_with(ASIDE)
+}
+
+/// Renames the database with the files that belong to it: its newest rows may be in the one that
+/// is named `-wal`, and SQLite finds that by its name.
 fn put_aside(file: &Path, error: &rusqlite::Error) -> io::Result<()> {
-    let aside = file.with_extension(format!("damaged-{}", Timestamp::now().as_second()));
+    let aside = file.with_extension(format!("{ASIDE}{}", Timestamp::now().as_millisecond()));
     tracing::error!(%error, aside = %aside.display(), "the run history is damaged: a new one is begun");
     for suffix in ["-wal", "-shm"] {
-        let mut companion = file.as_os_str().to_owned();
-        companion.push(suffix);
-        let _ = std::fs::remove_file(companion);
+        let named = |file: &Path| {
+            let mut name = file.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        match std::fs::rename(named(file), named(&aside)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
     }
     std::fs::rename(file, aside)
 }

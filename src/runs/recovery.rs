@@ -63,6 +63,10 @@ pub(super) fn recover(
             }
         }
     }
+    if history.has_one_aside() {
+        tracing::warn!("the logs of the runs stay as long as the damaged history lies beside");
+        return Ok(());
+    }
     let known = history.ids().map_err(io::Error::other)?;
     journals.all().into_iter().filter(|id| !known.contains(id)).for_each(|id| journals.remove(id));
     Ok(())

@@ -109,6 +109,52 @@ async fn a_log_that_cannot_be_kept_is_said_and_a_run_that_cannot_be_prepared_too
     );
 }
 
+/// A history whose pages are damaged and whose header is whole, and the logs of its runs.
+#[tokio::test]
+async fn what_is_damaged_further_inside_is_put_aside_with_all_that_belongs_to_it() {
+    let (dir, env) = project(|_, _| {});
+    let data = dir.path().join("data");
+    let names = |folder: &str| -> Vec<String> {
+        let entries = fs::read_dir(data.join(folder)).unwrap().flatten();
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    };
+    let settings = || Settings::from_map(&env).unwrap_or_else(|e| panic!("{e}"));
+    let serve = || Client::of(serve::build(settings()).unwrap_or_else(|e| panic!("{e}")));
+    let before = serve();
+    assert_eq!(before.json("POST", LIST, &node()).await.status, 200);
+    before.app.runs.written(Duration::from_secs(10)).await;
+    // As a kill leaves it: with its newest rows in the file beside it.
+    let copies = ["history.sqlite3", "history.sqlite3-wal"]
+        .map(|name| (data.join(name), fs::read(data.join(name)).unwrap()));
+    drop(before);
+    let file = data.join("history.sqlite3");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while data.join("history.sqlite3-wal").exists() {
+        assert!(Instant::now() < deadline, "the first server does not let go");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut damaged = fs::read(&file).unwrap();
+    damaged[4096..].fill(0xA5);
+    fs::write(&file, &damaged).unwrap();
+    // No more than a mark: SQLite puts no file of this name beside a database it cannot read.
+    fs::write(&copies[1].0, &copies[1].1[..32]).unwrap();
+    let logs = names("logs");
+    assert_eq!(logs.len(), 2);
+
+    for _ in 0..2 {
+        let after = serve();
+        let aside: Vec<String> =
+            names(".").into_iter().filter(|name| name.starts_with("history.damaged-")).collect();
+        assert!(aside.iter().any(|name| name.ends_with("-wal")), "{aside:?}");
+        let main = aside.iter().find(|name| !name.ends_with("-wal") && !name.ends_with("-shm"));
+        assert_eq!(fs::read(data.join(main.unwrap())).unwrap(), damaged);
+        assert!(aside.iter().all(|name| name.starts_with(main.unwrap())), "{aside:?}");
+        assert_eq!(names("logs"), logs, "only the damaged one knows whose they are");
+        assert_eq!(after.get("/v0/admin/runs").await.json()["runs"], json!([]));
+        drop(after);
+    }
+}
+
 /// An engine with a fault of ours.
 struct Faulty;
 
