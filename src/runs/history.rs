@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::config::DbConfig;
@@ -30,11 +30,16 @@ const SCHEMA: &str = "
         id TEXT PRIMARY KEY, operation TEXT NOT NULL, node TEXT, state TEXT NOT NULL,
         ended INTEGER, record TEXT NOT NULL, result TEXT NOT NULL
     ) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS ended ON runs (ended);
-    PRAGMA user_version = 1;";
+    CREATE INDEX IF NOT EXISTS ended ON runs (ended);";
+
+/// The version of the tables, which SQLite keeps.
+const SCHEMA_VERSION: i32 = 1;
 
 /// How long another process may keep the database locked before a write counts as failed.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// How long a start goes on trying to open a database that is locked.
+const LOCKED: Duration = Duration::from_secs(10);
 
 /// The pause before a failed write is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -84,6 +89,8 @@ pub struct History {
 struct Shared {
     waiting: Mutex<Waiting>,
     wake: Condvar,
+    /// A write was done or has failed.
+    tried: Condvar,
     /// The number of the last version that was written, and what went wrong since.
     written: watch::Sender<Written>,
 }
@@ -107,18 +114,19 @@ impl History {
     /// its past is better than none.
     pub fn open(file: PathBuf, journals: Journals, limits: &Limits) -> io::Result<Self> {
         let limits = (limits.history_days, limits.history_runs);
-        let (connection, gone) = match open_and_check(&file, limits) {
+        let (connection, gone) = match open_when_free(&file, limits) {
             Err(e) if is_damage(&e) => {
                 put_aside(&file, &e)?;
-                open_and_check(&file, limits)
+                open_when_free(&file, limits)
             }
             opened => opened,
         }
-        .map_err(io::Error::other)?;
+        .map_err(|e| cannot_open(&file, &e))?;
         gone.into_iter().for_each(|id| journals.remove(id));
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
             wake: Condvar::new(),
+            tried: Condvar::new(),
             written: watch::Sender::new(Written::default()),
         });
         let writer = Writer { connection, shared: shared.clone(), journals, limits };
@@ -159,6 +167,18 @@ impl History {
         let mut written = self.shared.written.subscribe();
         let done = written.wait_for(|w| w.version >= version || w.error.is_some());
         let _ = tokio::time::timeout(patience, done).await;
+    }
+
+    /// The same for who may block. Answers whether it is written.
+    pub fn wait_until_written(&self, patience: Duration) -> bool {
+        let waiting = lock(&self.shared.waiting);
+        let version = waiting.version;
+        let undecided = |_: &mut Waiting| {
+            let written = self.shared.written.borrow();
+            written.version < version && written.error.is_none()
+        };
+        let _ = self.shared.tried.wait_timeout_while(waiting, patience, undecided);
+        self.shared.written.borrow().version >= version
     }
 
     /// Why the last write failed, if it did.
@@ -285,9 +305,11 @@ impl Writer {
                 Ok(gone) => {
                     gone.into_iter().for_each(|id| self.journals.remove(id));
                     self.shared.written.send_replace(Written { version, error: None });
+                    self.tell();
                 }
                 Err(e) => {
                     self.failed(runs, &e);
+                    self.tell();
                     if closed {
                         return;
                     }
@@ -332,6 +354,12 @@ impl Writer {
             _ => true,
         });
         Ok(gone)
+    }
+
+    /// Under the lock, so that nobody who has just looked misses it.
+    fn tell(&self) {
+        let _waiting = lock(&self.shared.waiting);
+        self.shared.tried.notify_all();
     }
 
     fn failed(&self, runs: BTreeMap<Uuid, Option<Kept>>, error: &rusqlite::Error) {
@@ -399,6 +427,34 @@ fn prune(connection: &Connection, (days, runs): (u32, u32)) -> rusqlite::Result<
     rows.filter_map(|id| id.map(|id| id.parse().ok()).transpose()).collect()
 }
 
+/// Opens the database, if need be after another process has let go of it.
+fn open_when_free(file: &Path, limits: (u32, u32)) -> rusqlite::Result<(Connection, Vec<Uuid>)> {
+    let begun = Instant::now();
+    loop {
+        match open_and_check(file, limits) {
+            Err(e) if is_locked(&e) && begun.elapsed() < LOCKED => {
+                tracing::warn!("the run history is locked by another process: trying again");
+                // A lock can be refused at once, and tells nobody when it ends.
+                std::thread::sleep(AGAIN);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn is_locked(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+fn cannot_open(file: &Path, error: &rusqlite::Error) -> io::Error {
+    let file = file.display();
+    let reason = match is_locked(error) {
+        true => format!("the run history {file} is locked by another process"),
+        false => format!("the run history {file} cannot be opened: {error}"),
+    };
+    io::Error::other(reason)
+}
+
 /// Opens the database and reads all that a start reads, so that damage is met here, where the
 /// database can still be put aside. Answers the runs that are no longer kept, too.
 fn open_and_check(file: &Path, limits: (u32, u32)) -> rusqlite::Result<(Connection, Vec<Uuid>)> {
@@ -406,7 +462,14 @@ fn open_and_check(file: &Path, limits: (u32, u32)) -> rusqlite::Result<(Connecti
     // A damaged database stays as it was found: closing it must not write into it.
     let stays = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     connection.set_db_config(stays, true)?;
-    let gone = prune(&connection, limits)?;
+    // What is not forgotten now is forgotten at the next end of a run.
+    let gone = prune(&connection, limits).or_else(|error| match is_damage(&error) {
+        true => Err(error),
+        false => {
+            tracing::warn!(%error, "old runs cannot be forgotten now");
+            Ok(Vec::new())
+        }
+    })?;
     let read_all = "SELECT max(id), max(state), max(record) FILTER (WHERE ended IS NULL) FROM runs";
     connection.query_row(read_all, [], |_| Ok(()))?;
     connection.set_db_config(stays, false)?;
@@ -418,7 +481,13 @@ fn open(file: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    connection.execute_batch(SCHEMA)?;
+    // Nothing is written where there is nothing to change: the disk may be full, or the database
+    // locked by somebody who copies it.
+    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version != SCHEMA_VERSION {
+        connection.execute_batch(SCHEMA)?;
+        connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    }
     Ok(connection)
 }
 

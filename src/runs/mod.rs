@@ -192,7 +192,8 @@ impl Runs {
     ) -> io::Result<Self> {
         let journals = Journals::open(settings.data_dir.join("logs"))?;
         let file = settings.data_dir.join("history.sqlite3");
-        let history = History::open(file, journals.clone(), &settings.limits)?;
+        let history = History::open(file, journals.clone(), &settings.limits)
+            .inspect_err(|_| recovery::end_all_left(&settings.runs_dir))?;
         recovery::recover(&settings, &history, &journals)?;
         let live = Mutex::new(Live {
             queue: Queue::new(settings.limits.runs, settings.limits.queue),

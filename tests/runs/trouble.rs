@@ -1,6 +1,8 @@
 //! Runs while the data dir, the history or the clock is against them, with the stub runner.
 
+use std::collections::HashMap;
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -8,7 +10,7 @@ use range42_backend_api::ansible::engine::{Engine, Job, LaunchError, Launched, R
 use range42_backend_api::{Settings, serve};
 use serde_json::{Value, json};
 
-use crate::support::process::processes_of;
+use crate::support::process::{ServerProcess, processes_of};
 use crate::support::server::Client;
 use crate::support::stub::{StubServer, project, write};
 
@@ -107,6 +109,71 @@ async fn a_log_that_cannot_be_kept_is_said_and_a_run_that_cannot_be_prepared_too
         (ready.status.as_u16(), &ready.json()["checks"]["data_dir"]["ready"]),
         (503, &json!(false))
     );
+}
+
+/// A run at work whose server was killed, in a data dir whose history somebody has locked.
+struct Locked {
+    dir: tempfile::TempDir,
+    env: HashMap<String, String>,
+    id: Value,
+    history: rusqlite::Connection,
+}
+
+impl Locked {
+    async fn with(lock: &str) -> Self {
+        let (dir, env) = project(|_, _| {});
+        let behaviour = json!({
+            "events": [], "lookup_events": [], "rc": 0, "lookup_rc": 0, "hold": true, "late": true,
+        });
+        write(&dir.path().join("runs/stub.json"), &behaviour.to_string());
+        let mut server = ServerProcess::start(&env);
+        let request = server.request("POST", LIST, &node()).header("prefer", "respond-async");
+        let run: Value = request.send().await.unwrap().json().await.unwrap();
+        server.run_when(&run["id"], |run| run["job_events"] == 1).await;
+        server.kill();
+        let history = rusqlite::Connection::open(dir.path().join("data/history.sqlite3")).unwrap();
+        history.execute_batch(lock).unwrap();
+        Self { dir, env, id: run["id"].clone(), history }
+    }
+
+    fn run_dirs(&self) -> usize {
+        let entries = fs::read_dir(self.dir.path().join("runs")).unwrap().flatten();
+        entries.filter(|entry| entry.path().is_dir()).count()
+    }
+
+    fn processes(&self) -> Vec<String> {
+        processes_of(self.id.as_str().unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_left_stays_until_its_end_is_written() {
+    let locked = Locked::with("BEGIN EXCLUSIVE").await;
+    // Reading is possible, so the server starts; that the run has ended cannot be written.
+    let mut server = ServerProcess::start(&locked.env);
+    assert_eq!(locked.processes(), Vec::<String>::new());
+    assert_eq!(server.run(&locked.id).await["state"], "unknown");
+    assert_eq!(locked.run_dirs(), 1);
+    server.kill();
+    locked.history.execute_batch("COMMIT").unwrap();
+    let server = ServerProcess::start(&locked.env);
+    assert_eq!(locked.run_dirs(), 0);
+    let run = server.run(&locked.id).await;
+    // Its runner has reported a good end meanwhile, which was not its own.
+    assert_eq!(run["state"], "unknown", "{run:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_stays_locked_is_an_end_with_a_reason() {
+    let lock = "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE";
+    let locked = Locked::with(lock).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_range42-backend-api"));
+    let ended = command.envs(&locked.env).env("PORT", "0").output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("history.sqlite3 is locked by another process"), "{said}");
+    assert_eq!(locked.processes(), Vec::<String>::new());
+    assert_eq!(locked.run_dirs(), 1);
 }
 
 /// A history whose pages are damaged and whose header is whole, and the logs of its runs.
