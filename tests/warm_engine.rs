@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use range42_backend_api::ansible::engine::{Engine, Job, Launched};
+use range42_backend_api::ansible::engine::{Engine, Job, LaunchError, Launched};
 use range42_backend_api::ansible::processes::{self, Stop};
 use range42_backend_api::ansible::warm::WarmEngine;
 use serde_json::{Value, json};
@@ -137,7 +137,11 @@ fn is_there(pid: u32) -> bool {
 }
 
 fn kill(pid: u32) {
-    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+    signal("-KILL", pid);
+}
+
+fn signal(name: &str, pid: u32) {
+    assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
 }
 
 #[tokio::test]
@@ -192,6 +196,50 @@ async fn a_job_outlives_a_server_that_is_killed() {
     assert_eq!(jobs.run().await, Some(0));
     jobs.described("warm (").await;
     assert!(jobs.engine.describe().contains("1 runs warm, 2 as a process"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_before_it_answers_leaves_doubt() {
+    let jobs = Jobs::warmed_up().await;
+    let first = jobs.job(false);
+    let launched = jobs.launch(&first).await;
+    let server = parent(launched.pid);
+    launched.ended.await.unwrap();
+    signal("-STOP", server);
+    let job = jobs.job(false);
+    let launching = jobs.engine.launch(&job);
+    tokio::pin!(launching);
+    // Polled once, so that the server has been asked.
+    assert!(futures_util::poll!(&mut launching).is_pending());
+    kill(server);
+    assert!(matches!(launching.await, Err(LaunchError::Unknown(_))));
+    assert_eq!(jobs.run().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_is_missed_at_once_and_so_are_the_ends_of_its_jobs() {
+    let jobs = Jobs::warmed_up().await;
+    let (long, short) = (jobs.job(true), jobs.job(true));
+    let sleeper = PLAY.replace("pause: {seconds: 1}", "command: sleep 300");
+    write(&long.private_data_dir.join("project/play.yml"), &sleeper);
+    let release = jobs.dir.path().join("release");
+    let waiter = format!("shell: until [ -e {} ]; do sleep 0.1; done", release.display());
+    let waiter = PLAY.replace("pause: {seconds: 1}", &waiter);
+    write(&short.private_data_dir.join("project/play.yml"), &waiter);
+    let (launched, short) = (jobs.launch(&long).await, jobs.launch(&short).await);
+    let is_sleep = |command: &String| command.starts_with("sleep\0");
+    let sleeping = || carriers(&long.run_id).iter().any(is_sleep);
+    until(sleeping, || "the long job does not begin".to_owned()).await;
+    kill(parent(launched.pid));
+    jobs.described("process (").await;
+    assert_eq!(jobs.run().await, Some(0), "the next run does not wait for an answer");
+    write(&release, "");
+    assert_eq!(short.ended.await.unwrap(), None);
+    assert!(sleeping(), "the long job is still at work");
+    let (root, run_id) = (processes::identify(launched.pid), long.run_id.clone());
+    let at_once = tokio::sync::watch::channel(Stop::AtOnce).1;
+    tokio::task::spawn_blocking(move || processes::end(&run_id, root, &at_once)).await.unwrap();
+    assert_eq!(launched.ended.await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -12,13 +12,18 @@ from ansible_runner.__main__ import main as ansible_runner
 from . import kernel, playbook
 
 
-def perform(job, shown, warmth, report):
+def perform(job, server, announce, shown, warmth, report):
     """Becomes the job's ansible-runner. Never returns: what called it belongs to the server."""
     code = 1
     try:
         os.setsid()
         kernel.adopt_orphans()
         shown.as_run(job["run_id"])
+        # From here on this process can be found by its run's id, and only now the server tells
+        # of it. Where the server has died before, nobody knows of it, and it must do nothing.
+        if os.getppid() != server:
+            os._exit(code)
+        os.close(announce)
         shown.as_command("ansible-runner", *job["arguments"])
         os.chdir(job["folder"])
         attach_to_log(job["log"])

@@ -93,12 +93,22 @@ class Server:
             raise RuntimeError("the rehearsal failed: %s" % (cold or rehearsal.said()))
 
     def fork(self, job, warmth, report):
-        pid = os.fork()
+        server, (announced, announce) = os.getpid(), os.pipe()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(announced)
+            os.close(announce)
+            raise
         if pid:
+            os.close(announce)
+            os.read(announced, 1)  # until the fork carries its run's id, or has ended
+            os.close(announced)
             return pid
         try:
             from . import job as runner
-            runner.perform(job, self.shown, warmth, report)
+            os.close(announced)
+            runner.perform(job, server, announce, self.shown, warmth, report)
         finally:
             os._exit(1)
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use futures_util::future::BoxFuture;
+use thiserror::Error;
 use tokio::process::Command;
 
 /// The file below the private data dir that takes what the runner itself prints.
@@ -71,6 +72,17 @@ pub struct Launched {
     pub ended: BoxFuture<'static, io::Result<Option<i32>>>,
 }
 
+/// Why a run has no process that could be watched.
+#[derive(Debug, Error)]
+pub enum LaunchError {
+    /// Nothing was started.
+    #[error("{0}")]
+    NothingStarted(#[from] io::Error),
+    /// Something may have been started and be at work: whoever should have told did not.
+    #[error("{0}")]
+    Unknown(io::Error),
+}
+
 /// Starts playbook runs. The process must behave as `ansible-runner run` does: take its input
 /// from the private data dir, write job events, `rc` and `status` below the job's artifacts.
 pub trait Engine: Send + Sync {
@@ -87,8 +99,8 @@ pub trait Engine: Send + Sync {
         Box::pin(std::future::ready(()))
     }
 
-    /// Starts the process; an error means that nothing was started.
-    fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, io::Result<Launched>>;
+    /// Starts the process.
+    fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Launched, LaunchError>>;
 }
 
 /// Spawns the `ansible-runner` executable once per run.
@@ -134,7 +146,7 @@ impl Engine for ProcessEngine {
         "process"
     }
 
-    fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, io::Result<Launched>> {
+    fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Launched, LaunchError>> {
         Box::pin(async move {
             let mut child = self
                 .command(job)?

@@ -6,7 +6,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::engine::{Engine, Job, RUNNER_LOG};
+use super::engine::{Engine, Job, LaunchError, RUNNER_LOG};
 use super::events::JobEvent;
 use super::job_events::{JobEvents, ReadEvent, UnreadableEvent};
 use super::processes::{self, Process, Stop};
@@ -26,6 +26,12 @@ pub enum ExecutionError {
     /// The runner is not there, or may not be executed.
     #[error("ansible-runner cannot be started: {0}")]
     CannotStart(io::Error),
+    /// What the runner writes could not be followed, so it was not started.
+    #[error("the job events cannot be watched, so nothing was started: {0}")]
+    CannotWatch(io::Error),
+    /// The runner may have been started. What there was of it has been ended.
+    #[error("it cannot be told whether ansible-runner was started: {0}")]
+    MayHaveStarted(io::Error),
     /// The runner ended without saying how the playbook did.
     #[error("ansible-runner ended without a result ({exit}): {said}")]
     NoResult {
@@ -52,8 +58,18 @@ impl ExecutionError {
     /// Whether what the playbook did, if anything, cannot be told.
     pub fn leaves_doubt(&self) -> bool {
         match self {
-            Self::CannotStart(_) | Self::NoHosts | Self::NoResult { .. } => false,
-            Self::NoRecap | Self::Unreadable(_) | Self::Io(_) => true,
+            Self::CannotStart(_) | Self::CannotWatch(_) => false,
+            Self::NoHosts | Self::NoResult { .. } => false,
+            Self::MayHaveStarted(_) | Self::NoRecap | Self::Unreadable(_) | Self::Io(_) => true,
+        }
+    }
+}
+
+impl From<LaunchError> for ExecutionError {
+    fn from(error: LaunchError) -> Self {
+        match error {
+            LaunchError::NothingStarted(error) => Self::CannotStart(error),
+            LaunchError::Unknown(error) => Self::MayHaveStarted(error),
         }
     }
 }
@@ -68,15 +84,22 @@ pub trait Watcher: Send {
 /// Runs `job` on `engine` to its end, or ends it when `stop` says so.
 ///
 /// On return no process of the run is left that the run did not mean to leave: after a run
-/// that was stopped, or that ended without a report, all of them are ended.
+/// that was stopped, that ended without a report, or whose start failed, all of them are ended.
 pub async fn execute(
     engine: &dyn Engine,
     job: &Job,
     watcher: &mut dyn Watcher,
     stop: &watch::Receiver<Stop>,
 ) -> Result<End, ExecutionError> {
-    let mut job_events = JobEvents::watch(&job.artifacts().join("job_events"))?;
-    let mut launched = engine.launch(job).await.map_err(ExecutionError::CannotStart)?;
+    let job_events = JobEvents::watch(&job.artifacts().join("job_events"));
+    let mut job_events = job_events.map_err(ExecutionError::CannotWatch)?;
+    let mut launched = match engine.launch(job).await {
+        Ok(launched) => launched,
+        Err(error) => {
+            end_all(job, None, &watch::channel(Stop::AtOnce).1).await;
+            return Err(error.into());
+        }
+    };
     let root = processes::identify(launched.pid);
     tracing::debug!(pid = launched.pid, engine = engine.name(), "the runner has started");
     let mut recap = Recap::default();
@@ -191,5 +214,49 @@ fn no_result(job: &Job, exit: Option<i32>) -> ExecutionError {
         exit: exit
             .map_or_else(|| "ended by a signal".to_owned(), |code| format!("exit code {code}")),
         said: said.unwrap_or("it printed nothing").trim().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::ansible::engine::Launched;
+
+    struct Unused;
+
+    impl Engine for Unused {
+        fn name(&self) -> &'static str {
+            "unused"
+        }
+
+        fn launch<'a>(&'a self, _: &'a Job) -> BoxFuture<'a, Result<Launched, LaunchError>> {
+            panic!("it must not be launched")
+        }
+    }
+
+    impl Watcher for Unused {
+        fn see(&mut self, _: Vec<ReadEvent>) -> BoxFuture<'_, ()> {
+            std::future::ready(()).boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_watched_is_not_started_and_that_is_known() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let job = Job {
+            run_id: "none".to_owned(),
+            // A file, in which no folder for job events can be made.
+            private_data_dir: file.path().to_owned(),
+            playbook: PathBuf::new(),
+            inventory: PathBuf::new(),
+            limit: None,
+            arguments: Vec::new(),
+        };
+        let stop = watch::channel(Stop::No).1;
+        let error = execute(&Unused, &job, &mut Unused, &stop).await.unwrap_err();
+        assert!(matches!(error, ExecutionError::CannotWatch(_)), "{error}");
+        assert!(!error.leaves_doubt());
     }
 }

@@ -19,7 +19,7 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::engine::{Engine, Job, Launched, ProcessEngine, RUN_ID_VARIABLE};
+use super::engine::{Engine, Job, LaunchError, Launched, ProcessEngine, RUN_ID_VARIABLE};
 use super::processes::{self, Stop};
 use super::workdir::with_own_temporary_folder;
 use server::{Event, Listener, Refusal, Server, Starting};
@@ -104,7 +104,7 @@ impl Engine for WarmEngine {
         Box::pin(self.parts.close())
     }
 
-    fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, io::Result<Launched>> {
+    fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Launched, LaunchError>> {
         Box::pin(async move {
             if let Some(server) = self.parts.server(job) {
                 match server.launch(job).await {
@@ -115,7 +115,7 @@ impl Engine for WarmEngine {
                     Err(Refusal::NothingStarted(reason)) => {
                         tracing::info!(%reason, "the run starts as a process");
                     }
-                    Err(Refusal::Unknown(error)) => return Err(error),
+                    Err(Refusal::Unknown(error)) => return Err(LaunchError::Unknown(error)),
                 }
             }
             self.parts.state().cold += 1;

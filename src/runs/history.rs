@@ -5,13 +5,15 @@
 //! loses more than a kill of the server would; until it is written it is read from there.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params, params_from_iter};
 use serde_json::Value;
@@ -28,11 +30,16 @@ const SCHEMA: &str = "
         id TEXT PRIMARY KEY, operation TEXT NOT NULL, node TEXT, state TEXT NOT NULL,
         ended INTEGER, record TEXT NOT NULL, result TEXT NOT NULL
     ) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS ended ON runs (ended);
-    PRAGMA user_version = 1;";
+    CREATE INDEX IF NOT EXISTS ended ON runs (ended);";
+
+/// The version of the tables, which SQLite keeps.
+const SCHEMA_VERSION: i32 = 1;
 
 /// How long another process may keep the database locked before a write counts as failed.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// How long a start goes on trying to open a database that is locked.
+const LOCKED: Duration = Duration::from_secs(10);
 
 /// The pause before a failed write is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -82,6 +89,8 @@ pub struct History {
 struct Shared {
     waiting: Mutex<Waiting>,
     wake: Condvar,
+    /// A write was done or has failed.
+    tried: Condvar,
     /// The number of the last version that was written, and what went wrong since.
     written: watch::Sender<Written>,
 }
@@ -104,26 +113,35 @@ impl History {
     /// Opens the database, or makes it. A damaged one is put aside, since a server without
     /// its past is better than none.
     pub fn open(file: PathBuf, journals: Journals, limits: &Limits) -> io::Result<Self> {
-        let connection = match open(&file) {
+        let limits = (limits.history_days, limits.history_runs);
+        let (connection, gone) = match open_when_free(&file, limits) {
             Err(e) if is_damage(&e) => {
                 put_aside(&file, &e)?;
-                open(&file)
+                open_when_free(&file, limits)
             }
             opened => opened,
         }
-        .map_err(io::Error::other)?;
-        let limits = (limits.history_days, limits.history_runs);
-        let gone = prune(&connection, limits).map_err(io::Error::other)?;
+        .map_err(|e| cannot_open(&file, &e))?;
         gone.into_iter().for_each(|id| journals.remove(id));
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
             wake: Condvar::new(),
+            tried: Condvar::new(),
             written: watch::Sender::new(Written::default()),
         });
         let writer = Writer { connection, shared: shared.clone(), journals, limits };
         let thread = std::thread::Builder::new().name("history".to_owned());
         let writer = Some(thread.spawn(move || writer.work())?);
         Ok(Self { file, shared, writer })
+    }
+
+    /// Whether a damaged history lies beside this one, which knows runs that this one does not.
+    pub fn has_one_aside(&self) -> bool {
+        let Some(folder) = self.file.parent() else { return false };
+        // What cannot be looked at is not known to be empty.
+        let Ok(entries) = std::fs::read_dir(folder) else { return true };
+        let mut names = entries.flatten().map(|entry| entry.file_name());
+        names.any(|name| Path::new(&name).extension().is_some_and(is_aside))
     }
 
     /// Keeps this version of a run. Returns at once.
@@ -149,6 +167,18 @@ impl History {
         let mut written = self.shared.written.subscribe();
         let done = written.wait_for(|w| w.version >= version || w.error.is_some());
         let _ = tokio::time::timeout(patience, done).await;
+    }
+
+    /// The same for who may block. Answers whether it is written.
+    pub fn wait_until_written(&self, patience: Duration) -> bool {
+        let waiting = lock(&self.shared.waiting);
+        let version = waiting.version;
+        let undecided = |_: &mut Waiting| {
+            let written = self.shared.written.borrow();
+            written.version < version && written.error.is_none()
+        };
+        let _ = self.shared.tried.wait_timeout_while(waiting, patience, undecided);
+        self.shared.written.borrow().version >= version
     }
 
     /// Why the last write failed, if it did.
@@ -275,9 +305,11 @@ impl Writer {
                 Ok(gone) => {
                     gone.into_iter().for_each(|id| self.journals.remove(id));
                     self.shared.written.send_replace(Written { version, error: None });
+                    self.tell();
                 }
                 Err(e) => {
                     self.failed(runs, &e);
+                    self.tell();
                     if closed {
                         return;
                     }
@@ -324,6 +356,12 @@ impl Writer {
         Ok(gone)
     }
 
+    /// Under the lock, so that nobody who has just looked misses it.
+    fn tell(&self) {
+        let _waiting = lock(&self.shared.waiting);
+        self.shared.tried.notify_all();
+    }
+
     fn failed(&self, runs: BTreeMap<Uuid, Option<Kept>>, error: &rusqlite::Error) {
         let reason = format!("the run history cannot be written: {error}");
         let known = self.shared.written.borrow().error.as_ref() == Some(&reason);
@@ -344,11 +382,12 @@ impl Writer {
     }
 }
 
-/// Versions of a run differ in their state, their place in its playbooks, or their end.
+/// Versions of a run differ in their state, their place in its playbooks, why they are to be
+/// ended, or their end.
 fn same_version(a: &Kept, b: &Kept) -> bool {
     let key = |kept: &Kept| {
-        let Record { state, ended, progress, .. } = &kept.record;
-        (*state, *ended, progress.playbook)
+        let Record { state, ended, ending, progress, .. } = &kept.record;
+        (*state, *ended, *ending, progress.playbook)
     };
     key(a) == key(b)
 }
@@ -372,13 +411,15 @@ fn put(connection: &Connection, Kept { record, result }: &Kept) -> rusqlite::Res
     Ok(())
 }
 
-/// Forgets what is too old or too many. Runs that have not ended are never among it.
+/// Forgets what is too old or too many, the runs that ended first. Runs that have not ended are
+/// never among it.
 fn prune(connection: &Connection, (days, runs): (u32, u32)) -> rusqlite::Result<Vec<Uuid>> {
     let age = SignedDuration::from_hours(24 * i64::from(days));
     let oldest = Timestamp::now().checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH);
     let mut statement = connection.prepare_cached(
         "DELETE FROM runs WHERE ended < ?1 OR id IN (
-             SELECT id FROM runs WHERE ended IS NOT NULL ORDER BY id DESC LIMIT -1 OFFSET ?2
+             SELECT id FROM runs WHERE ended IS NOT NULL
+             ORDER BY ended DESC, id DESC LIMIT -1 OFFSET ?2
          ) RETURNING id",
     )?;
     let rows =
@@ -386,12 +427,67 @@ fn prune(connection: &Connection, (days, runs): (u32, u32)) -> rusqlite::Result<
     rows.filter_map(|id| id.map(|id| id.parse().ok()).transpose()).collect()
 }
 
+/// Opens the database, if need be after another process has let go of it.
+fn open_when_free(file: &Path, limits: (u32, u32)) -> rusqlite::Result<(Connection, Vec<Uuid>)> {
+    let begun = Instant::now();
+    loop {
+        match open_and_check(file, limits) {
+            Err(e) if is_locked(&e) && begun.elapsed() < LOCKED => {
+                tracing::warn!("the run history is locked by another process: trying again");
+                // A lock can be refused at once, and tells nobody when it ends.
+                std::thread::sleep(AGAIN);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn is_locked(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+fn cannot_open(file: &Path, error: &rusqlite::Error) -> io::Error {
+    let file = file.display();
+    let reason = match is_locked(error) {
+        true => format!("the run history {file} is locked by another process"),
+        false => format!("the run history {file} cannot be opened: {error}"),
+    };
+    io::Error::other(reason)
+}
+
+/// Opens the database and reads all that a start reads, so that damage is met here, where the
+/// database can still be put aside. Answers the runs that are no longer kept, too.
+fn open_and_check(file: &Path, limits: (u32, u32)) -> rusqlite::Result<(Connection, Vec<Uuid>)> {
+    let connection = open(file)?;
+    // A damaged database stays as it was found: closing it must not write into it.
+    let stays = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(stays, true)?;
+    // What is not forgotten now is forgotten at the next end of a run.
+    let gone = prune(&connection, limits).or_else(|error| match is_damage(&error) {
+        true => Err(error),
+        false => {
+            tracing::warn!(%error, "old runs cannot be forgotten now");
+            Ok(Vec::new())
+        }
+    })?;
+    let read_all = "SELECT max(id), max(state), max(record) FILTER (WHERE ended IS NULL) FROM runs";
+    connection.query_row(read_all, [], |_| Ok(()))?;
+    connection.set_db_config(stays, false)?;
+    Ok((connection, gone))
+}
+
 fn open(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    connection.execute_batch(SCHEMA)?;
+    // Nothing is written where there is nothing to change: the disk may be full, or the database
+    // locked by somebody who copies it.
+    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version != SCHEMA_VERSION {
+        connection.execute_batch(SCHEMA)?;
+        connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    }
     Ok(connection)
 }
 
@@ -399,13 +495,28 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
+/// How the extension of a database that was put aside begins.
+const ASIDE: &str = "damaged-";
+
+fn is_aside(extension: &OsStr) -> bool {
+    extension.to_string_lossy().starts_with(ASIDE)
+}
+
+/// Renames the database with the files that belong to it: its newest rows may be in the one that
+/// is named `-wal`, and SQLite finds that by its name.
 fn put_aside(file: &Path, error: &rusqlite::Error) -> io::Result<()> {
-    let aside = file.with_extension(format!("damaged-{}", Timestamp::now().as_second()));
+    let aside = file.with_extension(format!("{ASIDE}{}", Timestamp::now().as_millisecond()));
     tracing::error!(%error, aside = %aside.display(), "the run history is damaged: a new one is begun");
     for suffix in ["-wal", "-shm"] {
-        let mut companion = file.as_os_str().to_owned();
-        companion.push(suffix);
-        let _ = std::fs::remove_file(companion);
+        let named = |file: &Path| {
+            let mut name = file.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        match std::fs::rename(named(file), named(&aside)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
     }
     std::fs::rename(file, aside)
 }
@@ -419,4 +530,34 @@ fn parse(text: &str) -> Option<Record> {
 /// What the lock protects is whole after a panic too: every change of it is one step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::runs::record::{HostCounts, Progress};
+
+    fn ended(second: i64) -> Kept {
+        let record = json!({
+            "id": Uuid::now_v7(), "operation": "o", "node": null, "guests": [], "consumer": null,
+            "state": "succeeded", "explanation": "", "queue": null,
+            "created": "2026-03-01T09:15:00Z", "started": null,
+            "ended": Timestamp::from_second(second).unwrap(), "rc": 0, "error": null,
+            "hosts": HostCounts::default(), "progress": Progress::default(), "log_lines": 0,
+            "job_events": 0, "log_gap": null, "ending": null, "action": null,
+        });
+        Kept { record: serde_json::from_value(record).unwrap(), result: Value::Null }
+    }
+
+    #[test]
+    fn the_runs_that_ended_first_are_forgotten_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = open(&folder.path().join("history.sqlite3")).unwrap();
+        let now = Timestamp::now().as_second();
+        let [long, first, second] = [now, now - 20, now - 10].map(ended);
+        [&long, &first, &second].into_iter().for_each(|kept| put(&connection, kept).unwrap());
+        assert_eq!(prune(&connection, (1, 2)).unwrap(), [first.record.id]);
+    }
 }

@@ -55,7 +55,7 @@ async fn at_work(means: &Means, run: &Run, asked: Asked, redaction: Redaction) -
         ended = &mut work => ended,
         () = &mut time_left => {
             tracing::warn!("the run takes longer than a run may: it is being ended");
-            run.end(Ending::TimeLimit, Stop::Gently);
+            means.begin_to_end(run, Ending::TimeLimit, Stop::Gently);
             work.await
         }
     };

@@ -143,6 +143,32 @@ impl Means {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Begins to end a run, and has that kept, so that a server which is killed before the end
+    /// leaves word that the run was to be ended. Answers false where it has ended already.
+    fn begin_to_end(&self, run: &Run, ending: Ending, stop: Stop) -> bool {
+        let live = self.live();
+        self.begin_to_end_locked(&live, run, ending, stop)
+    }
+
+    fn begin_to_end_locked(&self, live: &Live, run: &Run, ending: Ending, stop: Stop) -> bool {
+        let alive = run.end(ending, stop);
+        if alive {
+            self.keep_locked(live, run);
+        }
+        alive
+    }
+
+    /// Keeps a run that has not ended as it is now.
+    fn keep(&self, run: &Run) {
+        self.keep_locked(&self.live(), run);
+    }
+
+    /// Only under the lock is what is kept last also the newest: without it, another version,
+    /// or the end with its result, could be overwritten by one that was read before.
+    fn keep_locked(&self, _: &Live, run: &Run) {
+        self.history.keep(run.view().record, Value::Null);
+    }
+
     /// Lets those begin whose turn it is, and tells the others their places.
     fn take_turns(&self, live: &Live, turns: &[Uuid]) {
         turns.iter().filter_map(|id| live.runs.get(id)).for_each(|run| run.turn.notify_one());
@@ -166,7 +192,8 @@ impl Runs {
     ) -> io::Result<Self> {
         let journals = Journals::open(settings.data_dir.join("logs"))?;
         let file = settings.data_dir.join("history.sqlite3");
-        let history = History::open(file, journals.clone(), &settings.limits)?;
+        let history = History::open(file, journals.clone(), &settings.limits)
+            .inspect_err(|_| recovery::end_all_left(&settings.runs_dir))?;
         recovery::recover(&settings, &history, &journals)?;
         let live = Mutex::new(Live {
             queue: Queue::new(settings.limits.runs, settings.limits.queue),
@@ -207,7 +234,7 @@ impl Runs {
         }
         let turns: &[Uuid] = if turn { &[id] } else { &[] };
         means.take_turns(&live, turns);
-        means.history.keep(run.view().record, Value::Null);
+        means.keep_locked(&live, &run);
         drop(live);
         let span = tracing::info_span!("run", run_id = %id, operation = asked.plan.operation);
         tokio::spawn(life::live(means.clone(), run.clone(), asked).instrument(span));
@@ -231,6 +258,12 @@ impl Runs {
     pub fn list(&self, filter: &Filter, count: usize) -> Result<(Vec<Record>, bool), Unreadable> {
         let live = self.inner.live().runs.values().map(|run| run.view().record).collect();
         Ok(self.inner.history.list(filter, count, live)?)
+    }
+
+    /// Asks a run to end. Answers none where it has ended already.
+    pub fn cancel(&self, id: Uuid) -> Option<Arc<Run>> {
+        let run = self.live_run(id)?;
+        self.inner.begin_to_end(&run, Ending::Asked, Stop::Gently).then_some(run)
     }
 
     /// Forgets a run that has ended. Answers whether it had.
@@ -288,15 +321,16 @@ impl Runs {
         live.closed = true;
         for run in live.runs.values() {
             if run.view().record.state == State::Queued {
-                run.end(Ending::Shutdown, Stop::Gently);
+                self.inner.begin_to_end_locked(&live, run, Ending::Shutdown, Stop::Gently);
             }
         }
     }
 
     /// Ends all runs because the server does.
     pub fn end_all(&self, stop: Stop) {
-        for run in self.inner.live().runs.values() {
-            run.end(Ending::Shutdown, stop);
+        let live = self.inner.live();
+        for run in live.runs.values() {
+            self.inner.begin_to_end_locked(&live, run, Ending::Shutdown, stop);
         }
     }
 
@@ -337,12 +371,5 @@ fn accepted(id: Uuid, asked: &Asked) -> Record {
         log_gap: None,
         ending: None,
         action: asked.plan.action.map(str::to_owned),
-    }
-}
-
-impl Run {
-    /// Asks the run to end. Answers false where it has ended already.
-    pub fn cancel(&self) -> bool {
-        self.end(Ending::Asked, Stop::Gently)
     }
 }

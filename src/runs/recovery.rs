@@ -3,9 +3,11 @@
 //! A run that was at work is ended, or, where it has ended meanwhile, read to its end from the
 //! directory it left. Nothing stays `running` for ever, and no directory stays at all.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -25,6 +27,13 @@ use crate::ansible::job_events::JobEvents;
 use crate::ansible::processes::{self, Stop};
 use crate::settings::Settings;
 
+/// A file in the directory of a run that says that a server ended what was at work there: a
+/// code that its runner reported after that is not its own.
+const ENDED_BY_US: &str = "ended-by-the-server";
+
+/// How long a start waits until what it settled is written.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How many bytes of job events are read at once.
 const PAGE: usize = 1024 * 1024;
 
@@ -38,6 +47,53 @@ impl Leftover {
     fn artifacts(&self) -> PathBuf {
         self.dir.join("artifacts").join(self.id.to_string())
     }
+
+    /// The code that was reported before anybody ended the run.
+    fn reported(&self) -> Option<Option<i32>> {
+        let ours = self.dir.join(ENDED_BY_US).exists();
+        (!ours).then(|| reported_rc(&self.artifacts())).flatten()
+    }
+
+    /// Ends what is left of the run at work, and leaves word of that for another start, which
+    /// may have to judge the run.
+    fn end(&self) -> LeftEnd {
+        // Looked at first: ending a playbook makes its runner write a code that is not its own.
+        let reported = self.reported();
+        let was_alive = processes::any(&self.id.to_string());
+        if was_alive && reported.is_none() {
+            let marked = fs::write(self.dir.join(ENDED_BY_US), "");
+            if let Err(error) = marked {
+                tracing::error!(run_id = %self.id, %error, "that the run is ended cannot be noted");
+            }
+        }
+        end_processes(self.id);
+        LeftEnd { reported, was_alive }
+    }
+}
+
+/// How a run was found.
+#[derive(Clone, Copy)]
+struct LeftEnd {
+    /// The code that it had reported itself.
+    reported: Option<Option<i32>>,
+    /// Whether it was still at work, and was ended.
+    was_alive: bool,
+}
+
+impl LeftEnd {
+    fn without_directory(id: Uuid) -> Self {
+        Self { reported: None, was_alive: end_processes(id) }
+    }
+}
+
+/// Ends what earlier runs left at work, where there is no history to settle them in.
+pub(super) fn end_all_left(runs_dir: &Path) {
+    match leftovers(runs_dir) {
+        Ok(leftovers) => leftovers.iter().for_each(|leftover| {
+            leftover.end();
+        }),
+        Err(error) => tracing::error!(%error, "earlier runs cannot be looked for"),
+    }
 }
 
 /// Settles everything an earlier server left. The caller holds the lock of the data dir, so
@@ -49,19 +105,32 @@ pub(super) fn recover(
 ) -> io::Result<()> {
     let unfinished = history.unfinished().map_err(io::Error::other)?;
     let leftovers = leftovers(&settings.runs_dir)?;
+    // The history may not know all of them, where it could not be written.
+    let ends: Vec<LeftEnd> = leftovers.iter().map(Leftover::end).collect();
+    let unsettled: HashSet<Uuid> = unfinished.iter().map(|record| record.id).collect();
     for record in unfinished {
-        let leftover = leftovers.iter().find(|leftover| leftover.id == record.id);
-        settle(settings, history, journals, record, leftover);
+        let left = leftovers.iter().zip(&ends).find(|(leftover, _)| leftover.id == record.id);
+        let (leftover, end) = left.unzip();
+        let end = end.copied().unwrap_or_else(|| LeftEnd::without_directory(record.id));
+        settle(settings, history, journals, record, leftover, end);
     }
+    // What a run left is all there is to judge it by, until the judgement is written.
+    let written = history.wait_until_written(PATIENCE);
     for Leftover { id, dir } in &leftovers {
-        // The history may not know it, where it could not be written.
-        end_processes(*id);
+        if !written && unsettled.contains(id) {
+            tracing::error!(run_id = %id, "its directory stays, since its end cannot be written");
+            continue;
+        }
         match fs::remove_dir_all(dir) {
             Ok(()) => tracing::info!(run_id = %id, "the directory of an earlier run was removed"),
             Err(error) => {
                 tracing::error!(run_id = %id, %error, dir = %dir.display(), "a run directory stays");
             }
         }
+    }
+    if history.has_one_aside() {
+        tracing::warn!("the logs of the runs stay as long as the damaged history lies beside");
+        return Ok(());
     }
     let known = history.ids().map_err(io::Error::other)?;
     journals.all().into_iter().filter(|id| !known.contains(id)).for_each(|id| journals.remove(id));
@@ -96,10 +165,8 @@ fn settle(
     journals: &Journals,
     record: Record,
     leftover: Option<&Leftover>,
+    LeftEnd { reported, was_alive }: LeftEnd,
 ) {
-    // Looked at first: ending a playbook makes its runner write a code that is not its own.
-    let reported = leftover.and_then(|leftover| reported_rc(&leftover.artifacts()));
-    let was_alive = end_processes(record.id);
     let never_begun = record.state == State::Queued && leftover.is_none() && !was_alive;
     let (record, outcome) = if never_begun {
         never_begun_end(record)

@@ -210,7 +210,7 @@ impl Work<'_> {
             recorder.begin_playbook(action.map(str::to_owned));
             self.run.progress(recorder.seen());
         }
-        self.means.history.keep(self.run.view().record, Value::Null);
+        self.means.keep(self.run);
         self.means.history.written(HISTORY_PATIENCE).await;
     }
 }

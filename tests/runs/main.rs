@@ -4,6 +4,7 @@
 mod support;
 
 mod edge;
+mod endings;
 mod full_disk;
 mod real;
 mod stubbed;

@@ -1,13 +1,16 @@
 //! Runs while the data dir, the history or the clock is against them, with the stub runner.
 
+use std::collections::HashMap;
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use range42_backend_api::ansible::engine::{Engine, Job, Launched};
+use range42_backend_api::ansible::engine::{Engine, Job, LaunchError, Launched, RUN_ID_VARIABLE};
 use range42_backend_api::{Settings, serve};
 use serde_json::{Value, json};
 
+use crate::support::process::{ServerProcess, processes_of};
 use crate::support::server::Client;
 use crate::support::stub::{StubServer, project, write};
 
@@ -108,6 +111,117 @@ async fn a_log_that_cannot_be_kept_is_said_and_a_run_that_cannot_be_prepared_too
     );
 }
 
+/// A run at work whose server was killed, in a data dir whose history somebody has locked.
+struct Locked {
+    dir: tempfile::TempDir,
+    env: HashMap<String, String>,
+    id: Value,
+    history: rusqlite::Connection,
+}
+
+impl Locked {
+    async fn with(lock: &str) -> Self {
+        let (dir, env) = project(|_, _| {});
+        let behaviour = json!({
+            "events": [], "lookup_events": [], "rc": 0, "lookup_rc": 0, "hold": true, "late": true,
+        });
+        write(&dir.path().join("runs/stub.json"), &behaviour.to_string());
+        let mut server = ServerProcess::start(&env);
+        let request = server.request("POST", LIST, &node()).header("prefer", "respond-async");
+        let run: Value = request.send().await.unwrap().json().await.unwrap();
+        server.run_when(&run["id"], |run| run["job_events"] == 1).await;
+        server.kill();
+        let history = rusqlite::Connection::open(dir.path().join("data/history.sqlite3")).unwrap();
+        history.execute_batch(lock).unwrap();
+        Self { dir, env, id: run["id"].clone(), history }
+    }
+
+    fn run_dirs(&self) -> usize {
+        let entries = fs::read_dir(self.dir.path().join("runs")).unwrap().flatten();
+        entries.filter(|entry| entry.path().is_dir()).count()
+    }
+
+    fn processes(&self) -> Vec<String> {
+        processes_of(self.id.as_str().unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_left_stays_until_its_end_is_written() {
+    let locked = Locked::with("BEGIN EXCLUSIVE").await;
+    // Reading is possible, so the server starts; that the run has ended cannot be written.
+    let mut server = ServerProcess::start(&locked.env);
+    assert_eq!(locked.processes(), Vec::<String>::new());
+    assert_eq!(server.run(&locked.id).await["state"], "unknown");
+    assert_eq!(locked.run_dirs(), 1);
+    server.kill();
+    locked.history.execute_batch("COMMIT").unwrap();
+    let server = ServerProcess::start(&locked.env);
+    assert_eq!(locked.run_dirs(), 0);
+    let run = server.run(&locked.id).await;
+    // Its runner has reported a good end meanwhile, which was not its own.
+    assert_eq!(run["state"], "unknown", "{run:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_stays_locked_is_an_end_with_a_reason() {
+    let lock = "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE";
+    let locked = Locked::with(lock).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_range42-backend-api"));
+    let ended = command.envs(&locked.env).env("PORT", "0").output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("history.sqlite3 is locked by another process"), "{said}");
+    assert_eq!(locked.processes(), Vec::<String>::new());
+    assert_eq!(locked.run_dirs(), 1);
+}
+
+/// A history whose pages are damaged and whose header is whole, and the logs of its runs.
+#[tokio::test]
+async fn what_is_damaged_further_inside_is_put_aside_with_all_that_belongs_to_it() {
+    let (dir, env) = project(|_, _| {});
+    let data = dir.path().join("data");
+    let names = |folder: &str| -> Vec<String> {
+        let entries = fs::read_dir(data.join(folder)).unwrap().flatten();
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    };
+    let settings = || Settings::from_map(&env).unwrap_or_else(|e| panic!("{e}"));
+    let serve = || Client::of(serve::build(settings()).unwrap_or_else(|e| panic!("{e}")));
+    let before = serve();
+    assert_eq!(before.json("POST", LIST, &node()).await.status, 200);
+    before.app.runs.written(Duration::from_secs(10)).await;
+    // As a kill leaves it: with its newest rows in the file beside it.
+    let copies = ["history.sqlite3", "history.sqlite3-wal"]
+        .map(|name| (data.join(name), fs::read(data.join(name)).unwrap()));
+    drop(before);
+    let file = data.join("history.sqlite3");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while data.join("history.sqlite3-wal").exists() {
+        assert!(Instant::now() < deadline, "the first server does not let go");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut damaged = fs::read(&file).unwrap();
+    damaged[4096..].fill(0xA5);
+    fs::write(&file, &damaged).unwrap();
+    // No more than a mark: SQLite puts no file of this name beside a database it cannot read.
+    fs::write(&copies[1].0, &copies[1].1[..32]).unwrap();
+    let logs = names("logs");
+    assert_eq!(logs.len(), 2);
+
+    for _ in 0..2 {
+        let after = serve();
+        let aside: Vec<String> =
+            names(".").into_iter().filter(|name| name.starts_with("history.damaged-")).collect();
+        assert!(aside.iter().any(|name| name.ends_with("-wal")), "{aside:?}");
+        let main = aside.iter().find(|name| !name.ends_with("-wal") && !name.ends_with("-shm"));
+        assert_eq!(fs::read(data.join(main.unwrap())).unwrap(), damaged);
+        assert!(aside.iter().all(|name| name.starts_with(main.unwrap())), "{aside:?}");
+        assert_eq!(names("logs"), logs, "only the damaged one knows whose they are");
+        assert_eq!(after.get("/v0/admin/runs").await.json()["runs"], json!([]));
+        drop(after);
+    }
+}
+
 /// An engine with a fault of ours.
 struct Faulty;
 
@@ -116,7 +230,7 @@ impl Engine for Faulty {
         "faulty"
     }
 
-    fn launch<'a>(&'a self, _: &'a Job) -> BoxFuture<'a, std::io::Result<Launched>> {
+    fn launch<'a>(&'a self, _: &'a Job) -> BoxFuture<'a, Result<Launched, LaunchError>> {
         Box::pin(async { panic!("a fault of the engine") })
     }
 }
@@ -132,6 +246,43 @@ async fn a_fault_of_the_server_is_an_end_like_another() {
     let runs = client.get("/v0/admin/runs").await.json();
     assert_eq!(runs["runs"][0]["state"], "unknown", "{runs:#}");
     assert_eq!(fs::read_dir(dir.path().join("runs")).unwrap().count(), 0);
+}
+
+/// An engine that starts a process of the run, and then fails to say so.
+struct Silent(fn(std::io::Error) -> LaunchError);
+
+impl Engine for Silent {
+    fn name(&self) -> &'static str {
+        "silent"
+    }
+
+    fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Launched, LaunchError>> {
+        Box::pin(async {
+            let mut sleeper = std::process::Command::new("sleep");
+            let mut sleeper = sleeper.arg("300").env(RUN_ID_VARIABLE, &job.run_id).spawn().unwrap();
+            std::thread::spawn(move || sleeper.wait());
+            Err(self.0(std::io::Error::other("no word of it")))
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_a_failed_start_may_have_started_is_ended() {
+    let ways: [(fn(std::io::Error) -> LaunchError, &str); 2] =
+        [(LaunchError::Unknown, "unknown"), (LaunchError::NothingStarted, "failed")];
+    for (way, state) in ways {
+        let (_dir, env) = project(|_, _| {});
+        let settings = Settings::from_map(&env).unwrap_or_else(|e| panic!("{e}"));
+        let built = serve::build_with(settings, |_| Box::new(Silent(way)));
+        let client = Client::of(built.unwrap_or_else(|e| panic!("{e}")));
+        let answer = client.json("POST", LIST, &node()).await;
+        assert_eq!(answer.status, 500, "{}", answer.text);
+        assert!(answer.text.contains("no word of it"), "{}", answer.text);
+        let id = answer.headers["x-run-id"].to_str().unwrap();
+        assert_eq!(processes_of(id), Vec::<String>::new());
+        let run = client.get(&format!("/v0/admin/runs/{id}")).await.json();
+        assert_eq!(run["state"], state, "{run:#}");
+    }
 }
 
 #[tokio::test]

@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a fork may take to be reported.
 const FORK: Duration = Duration::from_secs(20);
 
+/// How long the rest of a line may take that a server had begun when it ended.
+const LAST_LINE: Duration = Duration::from_secs(1);
+
 /// A server that is ready. When this is dropped its input ends, and it ends after its jobs.
 pub struct Server {
     versions: String,
@@ -67,9 +70,8 @@ pub enum Refusal {
     Unknown(io::Error),
 }
 
-/// Who waits for what about which job.
-#[derive(Default)]
-struct Waiting(Mutex<HashMap<u64, Senders>>);
+/// Who waits for what about which job; nobody may any more once the server's process has ended.
+struct Waiting(Mutex<Option<HashMap<u64, Senders>>>);
 
 struct Senders {
     started: Option<oneshot::Sender<Result<u32, String>>>,
@@ -130,7 +132,7 @@ impl Starting {
             let reason = line.unfit.unwrap_or_else(|| "it did not get ready".to_owned());
             return Err(io::Error::other(reason));
         };
-        let waiting = Arc::new(Waiting::default());
+        let waiting = Arc::new(Waiting(Mutex::new(Some(HashMap::new()))));
         let listener = Listener { lines, waiting: waiting.clone(), child };
         let number = AtomicU64::new(1);
         Ok((Server { versions, process, lines: input, waiting, number }, listener))
@@ -158,20 +160,22 @@ impl Server {
 
     /// Has a fork made for the job.
     pub async fn launch(&self, job: &Job) -> Result<Launched, Refusal> {
-        let words = job.words().map_err(Refusal::Unknown)?;
+        let words = job.words().map_err(|e| Refusal::NothingStarted(e.to_string()))?;
         let words: Option<Vec<_>> = words.into_iter().map(|word| word.into_string().ok()).collect();
         let not_text = || Refusal::NothingStarted("its paths are not UTF-8".to_owned());
         let words = words.ok_or_else(not_text)?;
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let (started, answer) = oneshot::channel();
         let (sender, ended) = oneshot::channel();
-        self.waiting.jobs().insert(number, Senders { started: Some(started), ended: sender });
+        let senders = Senders { started: Some(started), ended: sender };
+        let gone = || Refusal::NothingStarted("the warm engine is gone".to_owned());
+        self.waiting.jobs().as_mut().ok_or_else(gone)?.insert(number, senders);
         let line = json!({
             "job": number, "run_id": job.run_id, "arguments": words,
             "folder": job.private_data_dir, "log": job.private_data_dir.join(RUNNER_LOG),
         });
         if self.lines.send(line).is_err() {
-            return Err(Refusal::NothingStarted("the warm engine is gone".to_owned()));
+            return Err(gone());
         }
         let pid = match timeout(FORK, answer).await {
             Ok(Ok(answer)) => answer.map_err(Refusal::NothingStarted)?,
@@ -211,38 +215,72 @@ async fn end_of(
 impl Listener {
     /// Passes answers on to those who wait, up to something that the keeper must know.
     pub async fn next(&mut self, idle: Duration) -> Event {
-        loop {
-            match timeout(idle, self.lines.next_line()).await {
-                Ok(Ok(Some(line))) => match serde_json::from_str::<Line>(&line) {
-                    Ok(Line { spent: Some(reason), .. }) => return Event::Spent(reason),
-                    Ok(line) => self.waiting.pass_on(line),
-                    Err(error) => {
-                        tracing::error!(%error, line, "the warm engine is not understood")
+        let left = loop {
+            // The end of its lines is not the end to wait for: its forks hold the pipe open too.
+            tokio::select! {
+                biased;
+                Ok(Some(line)) = self.lines.next_line() => {
+                    if let Some(spent) = self.hear(&line) {
+                        return spent;
                     }
-                },
-                Ok(_) => break,
-                Err(_) if self.waiting.jobs().is_empty() => return Event::Idle,
-                Err(_) => {}
+                }
+                left = self.child.wait() => break left,
+                () = tokio::time::sleep(idle) => {
+                    if self.waiting.is_idle() {
+                        return Event::Idle;
+                    }
+                }
             }
-        }
-        let left = self.child.wait().await;
+        };
+        self.hear_the_last().await;
         // Whoever still waits hears that there will be no answer.
-        self.waiting.jobs().clear();
+        self.waiting.jobs().take();
         match left {
             Ok(status) if status.success() => {}
             left => tracing::error!(?left, "the warm engine has crashed"),
         }
         Event::Ended
     }
+
+    fn hear(&self, line: &str) -> Option<Event> {
+        match serde_json::from_str::<Line>(line) {
+            Ok(Line { spent: Some(reason), .. }) => return Some(Event::Spent(reason)),
+            Ok(line) => self.waiting.pass_on(line),
+            Err(error) => tracing::error!(%error, line, "the warm engine is not understood"),
+        }
+        None
+    }
+
+    /// Passes on what a server that has ended said before.
+    async fn hear_the_last(&mut self) {
+        while self.has_more() {
+            match timeout(LAST_LINE, self.lines.next_line()).await {
+                Ok(Ok(Some(line))) => drop(self.hear(&line)),
+                _ => break,
+            }
+        }
+    }
+
+    /// Whether there is something to read already.
+    fn has_more(&mut self) -> bool {
+        let reader = self.lines.get_mut();
+        let in_pipe = || rustix::io::ioctl_fionread(reader.get_ref()).unwrap_or(0);
+        !reader.buffer().is_empty() || in_pipe() > 0
+    }
 }
 
 impl Waiting {
-    fn jobs(&self) -> MutexGuard<'_, HashMap<u64, Senders>> {
+    fn jobs(&self) -> MutexGuard<'_, Option<HashMap<u64, Senders>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.jobs().as_ref().is_none_or(HashMap::is_empty)
     }
 
     fn pass_on(&self, line: Line) {
         let mut jobs = self.jobs();
+        let Some(jobs) = jobs.as_mut() else { return };
         if let Some(reason) = line.cold {
             tracing::info!(reason, "a run gets an ansible-playbook of its own");
         } else if let Some(code) = line.ended {

@@ -4,6 +4,7 @@ mod document;
 mod stream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State as Shared};
@@ -38,6 +39,10 @@ const MAX_LIMIT: usize = 1000;
 
 /// An answer with lines or events ends with the one that goes past this size, in bytes.
 const PAGE: usize = 1024 * 1024;
+
+/// How long a cancel waits for the history to know of it, so that whoever was answered can rely
+/// on it even if the server is killed.
+const HISTORY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Seconds after which it makes sense to ask again for what cannot be done now.
 pub const RETRY_AFTER: u32 = 10;
@@ -123,7 +128,7 @@ async fn forget(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result
 
 async fn cancel(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result<Response, Error> {
     let id = parse(&id)?;
-    let Some(run) = app.runs.live_run(id).filter(|run| run.cancel()) else {
+    let Some(run) = app.runs.cancel(id) else {
         let (record, _) = look_up(app, &id.to_string()).await?;
         let state = record.state.name();
         return Err(Error::Conflict(format!("the run has ended already: {state}")));
@@ -132,6 +137,7 @@ async fn cancel(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result
     let mut follow = run.follow();
     let moved = follow.wait_for(|view| view.record.state != State::Queued).await;
     let record = moved.map(|view| view.record.clone()).unwrap_or_else(|_| run.view().record);
+    app.runs.written(HISTORY_PATIENCE).await;
     let mut body = with_result(&record, &[]);
     if record.started.is_some() {
         body["note"] = json!(CANNOT_UNDO);

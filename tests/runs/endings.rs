@@ -1,0 +1,87 @@
+//! That a run is to be ended is kept before it has ended: a server may be killed in between.
+
+use std::time::{Duration, Instant};
+
+use range42_backend_api::ansible::processes::Stop;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::process::{ServerProcess, processes_of};
+use crate::support::stub::{StubServer, project, write};
+
+const START: &str = "/v0/admin/proxmox/vms/vm_id/start";
+
+/// A runner that is held, and does not hear that it is to end: its run is `canceling` for as
+/// long as a process may take to end by itself.
+fn deaf() -> Value {
+    let event = json!({ "event": "verbose", "stdout": "at work" });
+    json!({
+        "events": [event], "lookup_events": [], "rc": 0, "lookup_rc": 0,
+        "hold": true, "deaf": true,
+    })
+}
+
+fn guest() -> Value {
+    json!({ "proxmox_node": "px", "vm_id": 100 })
+}
+
+async fn holds(mut condition: impl FnMut() -> bool, otherwise: &str) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{otherwise}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_that_was_answered_outlives_the_server() {
+    let (dir, env) = project(|_, _| {});
+    write(&dir.path().join("runs/stub.json"), &deaf().to_string());
+    let mut server = ServerProcess::start(&env);
+    let request = server.request("POST", START, &guest()).header("prefer", "respond-async");
+    let run: Value = request.send().await.unwrap().json().await.unwrap();
+    server.run_when(&run["id"], |run| run["job_events"] == 2).await;
+    let id = run["id"].as_str().unwrap();
+    let cancel = server.request("POST", &format!("/v0/admin/runs/{id}/cancel"), &Value::Null);
+    assert_eq!(cancel.send().await.unwrap().status(), 202);
+    server.kill();
+    // The playbook comes to a good end, which nobody asked it for any more.
+    write(&dir.path().join("runs/release"), "");
+    holds(|| processes_of(id).is_empty(), "the runner stays").await;
+
+    let mut server = ServerProcess::start(&env);
+    let run = server.run(&run["id"]).await;
+    assert_eq!((&run["state"], &run["ending"]), (&json!("canceled"), &json!("asked")), "{run:#}");
+    assert!(run["explanation"].as_str().unwrap().contains("had just ended well"), "{run:#}");
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_limit_and_the_shutdown_are_kept_too() {
+    for (limit, ending) in [("1", "time_limit"), ("600", "shutdown")] {
+        let server = StubServer::start(|_, env| {
+            env.insert("RANGE42_RUN_TIME_LIMIT".to_owned(), limit.to_owned());
+        });
+        server.behave(&deaf());
+        let client = server.client.clone();
+        let answer = tokio::spawn(async move { client.json("POST", START, &guest()).await });
+        holds(|| server.calls().len() == 1, "the run does not begin").await;
+        if ending == "shutdown" {
+            server.client.app.runs.end_all(Stop::Gently);
+        }
+        let file = server.dir.path().join("data/history.sqlite3");
+        let history = rusqlite::Connection::open(file).unwrap();
+        let kept = || {
+            let row = history.query_row("SELECT state, record FROM runs", [], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            });
+            let (state, record) = row.unwrap();
+            assert!(["running", "canceling"].contains(&state.as_str()), "{ending}: {state}");
+            state == "canceling" && record.contains(&format!("\"ending\":\"{ending}\""))
+        };
+        holds(kept, ending).await;
+        write(&server.runs().join("release"), "");
+        answer.await.unwrap();
+    }
+}
