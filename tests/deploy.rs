@@ -303,9 +303,9 @@ fn every_python_package_is_known_by_its_hash() {
             assert!(line.contains("==") && line.contains(" --hash=sha256:"), "{file}: {line}");
         }
     }
+    let installs = Regex::new(r"pip\S* .*install .*--require-hashes .*--requirement ").unwrap();
     for file in ["Dockerfile", "demo/Dockerfile", "scripts/set-up", "scripts/check-openapi"] {
         let text = fs::read_to_string(file).unwrap().replace("\\\n", "");
-        let installs = Regex::new(r"pip\S* .*install .*--require-hashes .*--requirement ").unwrap();
         assert!(text.lines().any(|line| installs.is_match(line)), "{file}");
     }
 }

@@ -133,24 +133,37 @@ pub fn texts(inventory_dir: &Path, wanted: &dyn Fn(&str) -> bool) -> Vec<String>
     let folders = ["group_vars", "host_vars"].map(|folder| inventory_dir.join(folder));
     let mut files = vec![inventory_dir.join("hosts.yml")];
     files.extend(folders.iter().flat_map(|folder| yaml_files(folder)));
+    files.iter().flat_map(|file| texts_of(file, wanted)).collect()
+}
+
+/// The plain texts and numbers of all variables of a file whose name is `wanted`.
+pub fn texts_of(file: &Path, wanted: &dyn Fn(&str) -> bool) -> Vec<String> {
     let mut found = Vec::new();
-    for document in files.iter().filter_map(|file| read(file).ok()) {
-        collect_texts(&document, wanted, &mut found);
+    if let Ok(document) = read(file) {
+        collect_texts(&document, false, wanted, &mut found);
     }
     found
 }
 
-fn collect_texts(value: &Value, wanted: &dyn Fn(&str) -> bool, found: &mut Vec<String>) {
+/// `is_wanted` is about the name that `value` has, or the list that it is in.
+fn collect_texts(
+    value: &Value,
+    is_wanted: bool,
+    wanted: &dyn Fn(&str) -> bool,
+    found: &mut Vec<String>,
+) {
     match value {
         Value::Mapping(members) => {
             for (name, value) in members {
-                match value.as_str().filter(|_| name.as_str().is_some_and(wanted)) {
-                    Some(text) if !text.contains("{{") => found.push(text.to_owned()),
-                    _ => collect_texts(value, wanted, found),
-                }
+                let is_wanted = name.as_str().is_some_and(wanted);
+                collect_texts(value, is_wanted, wanted, found);
             }
         }
-        Value::Sequence(items) => items.iter().for_each(|i| collect_texts(i, wanted, found)),
+        Value::Sequence(items) => {
+            items.iter().for_each(|item| collect_texts(item, is_wanted, wanted, found));
+        }
+        Value::String(text) if is_wanted && !text.contains("{{") => found.push(text.clone()),
+        Value::Number(number) if is_wanted => found.push(number.to_string()),
         _ => {}
     }
 }

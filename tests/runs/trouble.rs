@@ -268,7 +268,8 @@ impl Engine for Silent {
 
 #[tokio::test]
 async fn what_a_failed_start_may_have_started_is_ended() {
-    let ways: [(fn(std::io::Error) -> LaunchError, &str); 2] =
+    type Way = fn(std::io::Error) -> LaunchError;
+    let ways: [(Way, &str); 2] =
         [(LaunchError::Unknown, "unknown"), (LaunchError::NothingStarted, "failed")];
     for (way, state) in ways {
         let (_dir, env) = project(|_, _| {});
