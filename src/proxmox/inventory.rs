@@ -127,43 +127,47 @@ pub fn api_hosts(inventory_dir: &Path) -> Result<Vec<String>, InventoryError> {
     Ok(hosts)
 }
 
-/// The plain texts of all variables of the inventory whose name is `wanted`. Files that cannot
-/// be read, a vaulted one among them, have none.
-pub fn texts(inventory_dir: &Path, wanted: &dyn Fn(&str) -> bool) -> Vec<String> {
+/// The plain texts and numbers of all variables of the inventory, and of the file `more`, whose
+/// name is `wanted`, and of all that is below such a variable. Files that cannot be read, a
+/// vaulted one among them, have none.
+pub fn texts(
+    inventory_dir: &Path,
+    more: Option<&Path>,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Vec<String> {
     let folders = ["group_vars", "host_vars"].map(|folder| inventory_dir.join(folder));
     let mut files = vec![inventory_dir.join("hosts.yml")];
     files.extend(folders.iter().flat_map(|folder| yaml_files(folder)));
-    files.iter().flat_map(|file| texts_of(file, wanted)).collect()
-}
-
-/// The plain texts and numbers of all variables of a file whose name is `wanted`.
-pub fn texts_of(file: &Path, wanted: &dyn Fn(&str) -> bool) -> Vec<String> {
+    files.extend(more.map(Path::to_owned));
     let mut found = Vec::new();
-    if let Ok(document) = read(file) {
-        collect_texts(&document, false, wanted, &mut found);
+    for document in files.iter().filter_map(|file| read(file).ok()) {
+        collect_texts(&document, wanted, false, &mut found);
     }
     found
 }
 
-/// `is_wanted` is about the name that `value` has, or the list that it is in.
 fn collect_texts(
     value: &Value,
-    is_wanted: bool,
     wanted: &dyn Fn(&str) -> bool,
+    below_wanted: bool,
     found: &mut Vec<String>,
 ) {
     match value {
         Value::Mapping(members) => {
             for (name, value) in members {
-                let is_wanted = name.as_str().is_some_and(wanted);
-                collect_texts(value, is_wanted, wanted, found);
+                let below_wanted = below_wanted || name.as_str().is_some_and(wanted);
+                collect_texts(value, wanted, below_wanted, found);
             }
         }
         Value::Sequence(items) => {
-            items.iter().for_each(|item| collect_texts(item, is_wanted, wanted, found));
+            items.iter().for_each(|item| collect_texts(item, wanted, below_wanted, found));
         }
-        Value::String(text) if is_wanted && !text.contains("{{") => found.push(text.clone()),
-        Value::Number(number) if is_wanted => found.push(number.to_string()),
+        // `!unsafe` is as plain as any other; what is vaulted is not known.
+        Value::Tagged(tagged) if tagged.tag != "vault" => {
+            collect_texts(&tagged.value, wanted, below_wanted, found);
+        }
+        Value::String(text) if below_wanted && !text.contains("{{") => found.push(text.clone()),
+        Value::Number(number) if below_wanted => found.push(number.to_string()),
         _ => {}
     }
 }

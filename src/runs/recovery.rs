@@ -18,7 +18,7 @@ use super::journal::{Journals, Mark, Part};
 use super::life::concluded;
 use super::record::Record;
 use super::recorder::Recorder;
-use super::redaction::{Redaction, is_secret_name};
+use super::redaction::{Redaction, is_secret_name, texts_in};
 use super::{Ended, Outcome, State};
 use crate::ansible::events::JobEvent;
 use crate::ansible::execution::reported_rc;
@@ -286,6 +286,6 @@ fn secrets_of(dir: &Path) -> Vec<String> {
     let text = fs::read_to_string(dir.join("env/extravars")).unwrap_or_default();
     let json = text.strip_prefix(extra_vars::UNSAFE_TAG).unwrap_or_default();
     let variables: Map<String, Value> = serde_json::from_str(json).unwrap_or_default();
-    let secret = variables.into_iter().filter(|(name, _)| is_secret_name(name));
-    secret.filter_map(|(_, value)| value.as_str().map(str::to_owned)).collect()
+    let secret = variables.iter().filter(|(name, _)| is_secret_name(name));
+    secret.flat_map(|(_, value)| texts_in(value)).collect()
 }
