@@ -1,12 +1,12 @@
 //! What an operation is: a row of data that one generic handler can run.
 
-use super::tags::Tag;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::tags::Tag;
 use crate::ansible::catalog::Root;
 
 /// The HTTP methods that operations use.
