@@ -16,6 +16,9 @@ class Control:
     def __init__(self, pve, cert, key):
         self.pve, self.cert, self.key = pve, cert, key
         self.runner = self.url = None
+        # root may do everything, so who is to be refused something needs another user's token.
+        (token, secret), = pve.apitokens.items()
+        pve.apitokens[token.replace("root@pam", "auditor@pve")] = secret
         self.changing = asyncio.Lock()
 
     async def start(self, host):
@@ -34,7 +37,7 @@ class Control:
     async def put_faults(self, request):
         """Replace all faults by those of the body; `{}` heals everything."""
         wanted = await request.json()
-        unknown = set(wanted) - {"latency", "answer", "drop", "hang", "node_offline", "offline", "no_token"}
+        unknown = set(wanted) - {"latency", "answer", "drop", "hang", "node_offline", "offline", "no_token", "blind"}
         if unknown:
             raise web.HTTPBadRequest(text="unknown fault: %s" % ", ".join(sorted(unknown)))
         pve = self.pve
@@ -47,6 +50,8 @@ class Control:
         for node in pve.nodes:
             pve.set_node_offline(node, bool(wanted.get("node_offline")))
         self.switch_tokens(off=bool(wanted.get("no_token")))
+        # Whoever is not root has no privilege anywhere then.
+        pve.acl = {} if wanted.get("blind") else None
         async with self.changing:
             if wanted.get("offline"):
                 await pve.stop()

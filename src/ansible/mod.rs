@@ -10,6 +10,7 @@ pub mod engine;
 pub mod events;
 pub mod execution;
 pub mod extra_vars;
+pub mod groups;
 pub mod job_events;
 pub mod processes;
 pub mod vault;

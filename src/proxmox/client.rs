@@ -2,17 +2,18 @@
 //!
 //! Paths and members are those of <https://pve.proxmox.com/pve-docs/api-viewer/>.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Certificate, StatusCode};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use thiserror::Error;
 
 use super::inventory::Credentials;
+use super::perl;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,9 +44,10 @@ pub enum ProxmoxError {
 #[derive(Debug, Clone, Deserialize)]
 pub struct ListedGuest {
     /// Its id.
+    #[serde(deserialize_with = "perl::whole")]
     pub vmid: u64,
     /// Its name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "perl::text")]
     pub name: Option<String>,
 }
 
@@ -93,6 +95,15 @@ impl Client {
         }
         let nodes: Vec<Node> = self.get("/nodes").await?;
         Ok(nodes.into_iter().map(|node| node.node).collect())
+    }
+
+    /// Whether the token has the privilege `VM.Audit` anywhere. Without it Proxmox answers a
+    /// list that is empty rather than an error.
+    pub async fn may_see_guests(&self) -> Result<bool, ProxmoxError> {
+        // By path, the privileges there; each with 1 where those below inherit it.
+        type Permissions = BTreeMap<String, BTreeMap<String, IgnoredAny>>;
+        let held: Permissions = self.get("/access/permissions").await?;
+        Ok(held.values().any(|privileges| privileges.contains_key("VM.Audit")))
     }
 
     /// `GET` of a path below `/api2/json`: the `data` of the answer.

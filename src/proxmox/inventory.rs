@@ -112,13 +112,18 @@ pub fn with_port(host: &str) -> String {
     }
 }
 
+/// The `hosts.yml` of an inventory dir.
+pub fn hosts_file(inventory_dir: &Path) -> Result<Value, InventoryError> {
+    read(&inventory_dir.join("hosts.yml"))
+}
+
 /// Every API host that the inventory names, in `hosts.yml` or in its variable files.
 ///
 /// A host that is computed or vaulted cannot be compared with; it is listed as it stands, so
 /// that the inventory still counts as one that names its hosts.
 pub fn api_hosts(inventory_dir: &Path) -> Result<Vec<String>, InventoryError> {
     let mut hosts = Vec::new();
-    collect(&read(&inventory_dir.join("hosts.yml"))?, &mut hosts);
+    collect(&hosts_file(inventory_dir)?, &mut hosts);
     for folder in ["group_vars", "host_vars"] {
         for file in yaml_files(&inventory_dir.join(folder)) {
             collect(&read(&file)?, &mut hosts);

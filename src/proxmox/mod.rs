@@ -2,4 +2,5 @@
 
 pub mod client;
 pub mod inventory;
+mod perl;
 pub mod status;

@@ -1,11 +1,13 @@
 //! What a request would change, which says what it waits for and what it is the same as.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::operation::{Answer, Limit, Method, Operation, PlaybookFile, PlaybookWork, Work};
 use crate::ansible::catalog::Root;
+use crate::ansible::groups::Groups;
 use crate::runs::claim::Claim;
 
 /// Whether an action of the Proxmox role only reads. Its name says so.
@@ -35,7 +37,13 @@ pub fn guests(body: &Map<String, Value>) -> Vec<String> {
 }
 
 /// What no other run may change while this one is at work.
-pub fn claims(operation: &Operation, body: &Map<String, Value>, name: Option<&str>) -> Vec<Claim> {
+/// `inventory` is the inventory dir: the same host can be named in several ways there.
+pub fn claims(
+    operation: &Operation,
+    body: &Map<String, Value>,
+    name: Option<&str>,
+    inventory: &Path,
+) -> Vec<Claim> {
     let node = body.get("proxmox_node").and_then(Value::as_str).unwrap_or_default();
     let group = group(operation);
     let guest = |id| Claim::Guest { node: node.to_owned(), id, group: group.clone() };
@@ -47,7 +55,7 @@ pub fn claims(operation: &Operation, body: &Map<String, Value>, name: Option<&st
         Work::Playbook(work) => match (work.root, work.limit) {
             (Root::Local, Limit::Proxmox) => action_claims(operation, guests, node),
             (Root::Local, _) => Vec::new(),
-            (_, Limit::Hosts) => vec![hosts(work, body, name)],
+            (_, Limit::Hosts) => hosts(work, body, name, inventory),
             _ if guests.is_empty() => group.into_iter().collect(),
             _ => guests,
         },
@@ -75,17 +83,41 @@ fn group(operation: &Operation) -> Option<String> {
     Some(group.to_owned())
 }
 
-/// The hosts that a bundle works on. One that a client chose by name can be about anything,
-/// so it only keeps out itself.
-fn hosts(work: &PlaybookWork, body: &Map<String, Value>, name: Option<&str>) -> Claim {
-    let hosts = body.get("hosts").and_then(Value::as_str).unwrap_or("all");
+/// The hosts that a bundle works on. One that a client chose by name, and gave no hosts, can be
+/// about anything, so it only keeps out itself.
+fn hosts(
+    work: &PlaybookWork,
+    body: &Map<String, Value>,
+    name: Option<&str>,
+    inventory: &Path,
+) -> Vec<Claim> {
+    let pattern = body.get("hosts").and_then(Value::as_str);
+    let hosts = pattern.map_or_else(|| vec![None], |pattern| hosts_of(pattern, inventory));
+    let claim = |playbook: Option<&str>| {
+        let playbook = playbook.map(str::to_owned);
+        hosts.iter().map(move |name| Claim::Host { playbook: playbook.clone(), name: name.clone() })
+    };
     match (work.file, name) {
         (PlaybookFile::Named, Some(name)) => {
             let kind = work.root.folder().trim_end_matches('s');
-            Claim::Other(format!("{kind} {name} on hosts {hosts}"))
+            let own = format!("{kind} {name}");
+            let of_all = pattern.is_some().then(|| claim(None));
+            claim(Some(&own)).chain(of_all.into_iter().flatten()).collect()
         }
-        _ => Claim::Other(format!("hosts {hosts}")),
+        _ => claim(None).collect(),
     }
+}
+
+/// The hosts that a pattern means. None among them: any, as far as can be told.
+fn hosts_of(pattern: &str, inventory: &Path) -> Vec<Option<String>> {
+    // An inventory that cannot be read here may say anything.
+    let Ok(groups) = Groups::read(inventory) else { return vec![None] };
+    let names = pattern.split([':', ',']).filter(|name| !name.is_empty());
+    let hosts: Option<BTreeSet<String>> = names
+        .map(|name| groups.hosts(name))
+        .collect::<Option<Vec<_>>>()
+        .map(|sets| sets.into_iter().flatten().collect());
+    hosts.map_or_else(|| vec![None], |hosts| hosts.into_iter().map(Some).collect())
 }
 
 /// What makes two requests the same, for operations where the same request joins the run that
@@ -120,7 +152,10 @@ mod tests {
     fn of(path: &str, body: Value) -> (Vec<String>, bool) {
         let operation = OPERATIONS.iter().find(|o| o.path.ends_with(path)).expect(path);
         let body = body.as_object().unwrap();
-        let claims = claims(operation, body, Some("core/lab"));
+        let inventory = tempfile::tempdir().unwrap();
+        let hosts = "all: {children: {web: {hosts: {web-1: , web-2: }}}}";
+        std::fs::write(inventory.path().join("hosts.yml"), hosts).unwrap();
+        let claims = claims(operation, body, Some("core/lab"), inventory.path());
         (claims.iter().map(Claim::to_string).collect(), same(operation, body, None).is_some())
     }
 
@@ -160,8 +195,21 @@ mod tests {
             ("delete-vms-admin", json!({}), &["the admin guests of node px-testing"], true),
             ("node/add", json!({"iface_name": "vmbr9"}), &["node px-testing"], false),
             ("storage/download_iso", json!({}), &[], false),
-            ("install/docker", json!({"hosts": "web"}), &["hosts web"], true),
-            ("{bundles_name}/run", json!({"hosts": null}), &["bundle core/lab on hosts all"], true),
+            ("install/docker", json!({"hosts": "web"}), &["host web-1", "host web-2"], true),
+            ("install/docker", json!({"hosts": "db:web-1:db"}), &["host db", "host web-1"], true),
+            ("install/docker", json!({"hosts": "db:all"}), &["all hosts"], true),
+            (
+                "{bundles_name}/run",
+                json!({"hosts": null}),
+                &["all hosts with bundle core/lab"],
+                true,
+            ),
+            (
+                "{bundles_name}/run",
+                json!({"hosts": "db"}),
+                &["host db with bundle core/lab", "host db"],
+                true,
+            ),
             ("debug/ping", json!({"hosts": "all"}), &[], false),
         ] {
             let mut body = body;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{Extensions, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
@@ -15,13 +15,15 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::handler::RUN_ID;
 use super::{caller, cors, docs, health, trust};
 use crate::App;
 use crate::metrics::RequestLabels;
 
 /// The header that names a request in the answer and in every log line.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The header that names the run in the answer.
+pub const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 
 /// Puts the layers around the routes, the outermost last.
 pub fn surround(router: Router, app: &Arc<App>) -> Router {
@@ -72,16 +74,31 @@ async fn plain_path(mut request: Request) -> Request {
     request
 }
 
-/// The route that a request matched, once it is known. It goes into the router with the request.
+/// What becomes known of a request on its way. It goes into the router with the request.
 #[derive(Clone, Default)]
-struct MatchedRoute(Arc<OnceLock<String>>);
+struct Noted(Arc<Notes>);
+
+#[derive(Default)]
+struct Notes {
+    /// The route that it matched.
+    route: OnceLock<String>,
+    /// The run that it started or is about.
+    run: OnceLock<Uuid>,
+}
+
+/// Notes which run a request is about, for its answer and for its line in the log, which it
+/// leaves even if the client goes away first.
+pub fn note_run(request: &Extensions, run: Uuid) {
+    if let Some(noted) = request.get::<Noted>() {
+        let _ = noted.0.run.set(run);
+    }
+}
 
 async fn note_matched_path(request: Request, next: Next) -> Response {
     let extensions = request.extensions();
-    if let (Some(path), Some(route)) =
-        (extensions.get::<MatchedPath>(), extensions.get::<MatchedRoute>())
+    if let (Some(path), Some(noted)) = (extensions.get::<MatchedPath>(), extensions.get::<Noted>())
     {
-        let _ = route.0.set(path.as_str().to_owned());
+        let _ = noted.0.route.set(path.as_str().to_owned());
     }
     next.run(request).await
 }
@@ -98,8 +115,13 @@ async fn identify_and_log(
     request.headers_mut().insert(REQUEST_ID, header.clone());
     let visit = Visit::begin(app, id, &mut request);
     let mut response = next.run(request).instrument(span).await;
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, header);
+    if let Some(run) = visit.noted.0.run.get() {
+        let run = HeaderValue::from_str(&run.to_string()).expect("a UUID is plain ASCII");
+        headers.insert(RUN_ID, run);
+    }
     visit.answered(&response);
-    response.headers_mut().insert(REQUEST_ID, header);
     response
 }
 
@@ -114,37 +136,33 @@ struct Visit {
     id: String,
     method: Method,
     path: String,
-    route: MatchedRoute,
+    noted: Noted,
     consumer: Option<String>,
     client: Option<String>,
     started: Instant,
     status: u16,
-    run_id: Option<String>,
 }
 
 impl Visit {
     fn begin(app: Arc<App>, id: String, request: &mut Request) -> Self {
-        let route = MatchedRoute::default();
-        request.extensions_mut().insert(route.clone());
+        let noted = Noted::default();
+        request.extensions_mut().insert(noted.clone());
         let client = request.extensions().get::<trust::ClientAddress>();
         Self {
             app,
             id,
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
-            route,
+            noted,
             consumer: caller::consumer(request.headers()),
             client: client.map(|client| client.0.to_string()),
             started: Instant::now(),
             status: CLIENT_GONE,
-            run_id: None,
         }
     }
 
     fn answered(mut self, response: &Response) {
         self.status = response.status().as_u16();
-        let run_id = response.headers().get(RUN_ID).and_then(|id| id.to_str().ok());
-        self.run_id = run_id.map(str::to_owned);
     }
 
     fn asks_for_health(&self) -> bool {
@@ -155,8 +173,9 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        let Self { id: request_id, method, status, consumer, client, run_id, .. } = &*self;
-        let (route, took) = (self.route.0.get().cloned(), self.started.elapsed());
+        let Self { id: request_id, method, status, consumer, client, noted, .. } = &*self;
+        let (route, took) = (noted.0.route.get().cloned(), self.started.elapsed());
+        let run_id = noted.0.run.get().map(Uuid::to_string);
         let labels = RequestLabels {
             method: known_method(method),
             route: route.clone().unwrap_or_else(|| "none".to_owned()),

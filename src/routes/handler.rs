@@ -5,14 +5,14 @@ use std::sync::{Arc, OnceLock};
 use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::body::{self, FieldError, Rule};
-use super::operation::{Answer, Operation};
+use super::operation::{Answer, Method, Operation};
 use super::prefer::{self, Preference};
-use super::{caller, claims, openapi, planning, runs};
+use super::{caller, claims, edge, openapi, planning, runs};
 use crate::App;
 use crate::ansible::catalog::CatalogError;
 use crate::error::Error;
@@ -20,9 +20,6 @@ use crate::runs::{Asked, Ended, Ending, Outcome, Run, State, View};
 
 /// How many lines of the log go with a failure that asked for JSON.
 const FAILURE_LINES: usize = 10;
-
-/// The header that names the run in the answer.
-pub const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 
 /// A row of the table, ready to answer.
 pub struct Endpoint {
@@ -71,12 +68,19 @@ impl Endpoint {
         let asked = Asked {
             plan,
             guests: claims::guests(&body),
-            claims: claims::claims(self.operation, &body, name.as_deref()),
+            claims: claims::claims(
+                self.operation,
+                &body,
+                name.as_deref(),
+                &self.app.settings.inventory,
+            ),
             same: claims::same(self.operation, &body, name.as_deref()),
+            deletes: self.operation.method == Method::Delete,
             secrets: self.rule().map(|rule| rule.secrets(&body)).unwrap_or_default(),
             consumer: caller::consumer(&parts.headers),
         };
         let run = self.app.runs.start(asked)?;
+        edge::note_run(&parts.extensions, run.id);
         let as_json = steering.as_json.unwrap_or(true);
         let view = ended_in_time(&run, &preference).await;
         let in_time = view.is_some();
@@ -84,10 +88,8 @@ impl Endpoint {
             Some(view) => self.respond(&view, as_json).await,
             None => runs::accepted(&run),
         };
-        let headers = response.headers_mut();
-        headers.insert(RUN_ID, runs::id_header(run.id));
         if let Some(applied) = preference.applied(in_time) {
-            headers.insert(prefer::APPLIED, applied);
+            response.headers_mut().insert(prefer::APPLIED, applied);
         }
         Ok(response)
     }

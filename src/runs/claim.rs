@@ -24,6 +24,13 @@ pub enum Claim {
         /// The name of the group.
         name: String,
     },
+    /// A host of the inventory.
+    Host {
+        /// The bundle or scenario that alone is kept off it; none where all are.
+        playbook: Option<String>,
+        /// The host, or any where it cannot be told which.
+        name: Option<String>,
+    },
     /// Anything else, by its description.
     Other(String),
 }
@@ -33,6 +40,13 @@ impl fmt::Display for Claim {
         match self {
             Self::Guest { node, id, .. } => write!(f, "guest {id} of node {node}"),
             Self::Group { node, name } => write!(f, "the {name} guests of node {node}"),
+            Self::Host { playbook, name } => {
+                match name {
+                    Some(name) => write!(f, "host {name}"),
+                    None => f.write_str("all hosts"),
+                }?;
+                playbook.iter().try_for_each(|playbook| write!(f, " with {playbook}"))
+            }
             Self::Other(description) => f.write_str(description),
         }
     }
@@ -44,7 +58,10 @@ impl fmt::Display for Claim {
 pub struct Claimed<'a> {
     guests: HashMap<(&'a str, &'a str), Uuid>,
     groups: HashMap<(&'a str, &'a str), Uuid>,
+    hosts: HashMap<(Option<&'a str>, Option<&'a str>), Uuid>,
     others: HashMap<&'a str, Uuid>,
+    /// By playbook: some run with a host.
+    any_host: HashMap<Option<&'a str>, Uuid>,
     /// By node: some run with a group, and some run with a guest that may be in any group.
     any_group: HashMap<&'a str, Uuid>,
     any_guest: HashMap<&'a str, Uuid>,
@@ -64,6 +81,11 @@ impl<'a> Claimed<'a> {
                 Claim::Group { node, name } => {
                     self.groups.entry((node, name)).or_insert(run);
                     self.any_group.entry(node).or_insert(run);
+                }
+                Claim::Host { playbook, name } => {
+                    let playbook = playbook.as_deref();
+                    self.hosts.entry((playbook, name.as_deref())).or_insert(run);
+                    self.any_host.entry(playbook).or_insert(run);
                 }
                 Claim::Other(description) => {
                     self.others.entry(description).or_insert(run);
@@ -89,6 +111,12 @@ impl<'a> Claimed<'a> {
                 .groups
                 .get(&(node.as_str(), name.as_str()))
                 .or_else(|| self.any_guest.get(node.as_str())),
+            Claim::Host { playbook, name: None } => self.any_host.get(&playbook.as_deref()),
+            Claim::Host { playbook, name } => {
+                let playbook = playbook.as_deref();
+                let any = || self.hosts.get(&(playbook, None));
+                self.hosts.get(&(playbook, name.as_deref())).or_else(any)
+            }
             Claim::Other(description) => self.others.get(description.as_str()),
         };
         holder.copied()
@@ -108,10 +136,29 @@ mod tests {
         Claim::Group { node: "px".to_owned(), name: name.to_owned() }
     }
 
+    fn host(playbook: Option<&str>, name: Option<&str>) -> Claim {
+        Claim::Host { playbook: playbook.map(str::to_owned), name: name.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_run_on_any_host_meets_all_and_one_of_a_playbook_only_its_own() {
+        let lab = Some("bundle core/lab");
+        assert_conflicts([
+            (host(None, Some("web")), host(None, Some("web")), true),
+            (host(None, Some("web")), host(None, Some("db")), false),
+            (host(None, None), host(None, Some("db")), true),
+            (host(None, None), host(None, None), true),
+            (host(lab, None), host(None, None), false),
+            (host(lab, None), host(lab, Some("web")), true),
+            (host(lab, None), host(Some("bundle core/other"), None), false),
+            (host(lab, Some("web")), guest("web", None), false),
+        ]);
+    }
+
     #[test]
     fn a_guest_may_be_in_any_group_unless_it_is_known_to_be_in_one() {
         let elsewhere = Claim::Guest { node: "py".to_owned(), id: "1".to_owned(), group: None };
-        for (one, other, conflict) in [
+        assert_conflicts([
             (guest("1", None), guest("1", None), true),
             (guest("1", None), guest("1", Some("admin")), true),
             (guest("1", None), guest("2", None), false),
@@ -123,7 +170,11 @@ mod tests {
             (group("admin"), group("student"), false),
             (Claim::Other("node px".to_owned()), Claim::Other("node px".to_owned()), true),
             (Claim::Other("node px".to_owned()), guest("1", None), false),
-        ] {
+        ]);
+    }
+
+    fn assert_conflicts(pairs: impl IntoIterator<Item = (Claim, Claim, bool)>) {
+        for (one, other, conflict) in pairs {
             for (first, second) in [(&one, &other), (&other, &one)] {
                 let (run, first) = (Uuid::now_v7(), [first.clone()]);
                 let mut claimed = Claimed::default();

@@ -106,7 +106,7 @@ async fn end(means: &Means, run: &Run, outcome: Outcome, redaction: &Redaction) 
         means.metrics.ended(record.state, record.ended.and_then(took));
         means.history.keep(record, result);
         live.runs.remove(&run.id);
-        live.same.retain(|_, other| other.id != run.id);
+        live.same.retain(|_, joinable| joinable.run.id != run.id);
         let turns = live.queue.leave(run.id);
         means.take_turns(&live, &turns);
         return;

@@ -37,6 +37,7 @@ use crate::ansible::processes::Stop;
 use crate::ansible::vault::VaultPassword;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use claim::{Claim, Claimed};
 use history::{Filter, History, Kept};
 use journal::{Journals, Part};
 use phases::Phases;
@@ -134,8 +135,38 @@ struct Live {
     queue: Queue,
     runs: HashMap<Uuid, Arc<Run>>,
     /// Runs that another request of the same kind joins, by what makes them the same.
-    same: HashMap<String, Arc<Run>>,
+    same: HashMap<String, Joinable>,
     closed: bool,
+}
+
+/// A run that another request of the same kind joins.
+struct Joinable {
+    run: Arc<Run>,
+    claims: Vec<Claim>,
+    deletes: bool,
+}
+
+impl Live {
+    /// The run that a request joins rather than starting its own.
+    fn joined(&self, asked: &Asked) -> Option<&Arc<Run>> {
+        let run = &self.same.get(asked.same.as_ref()?)?.run;
+        run.view().record.ending.is_none().then_some(run)
+    }
+
+    /// Lets later requests of the same kind join `run`. They no longer join earlier runs on
+    /// what it changes, which is not after it as these left it: who deletes a guest, starts it
+    /// and deletes it wants it deleted. What was deleted does stay so after another deletion.
+    fn let_join(&mut self, run: &Arc<Run>, asked: &Asked) {
+        let mut claimed = Claimed::default();
+        claimed.add(run.id, &asked.claims);
+        self.same.retain(|_, earlier| {
+            (asked.deletes && earlier.deletes) || claimed.conflict(&earlier.claims).is_none()
+        });
+        if let Some(same) = &asked.same {
+            let (run, claims) = (run.clone(), asked.claims.clone());
+            self.same.insert(same.clone(), Joinable { run, claims, deletes: asked.deletes });
+        }
+    }
 }
 
 impl Means {
@@ -214,8 +245,7 @@ impl Runs {
         if live.closed {
             return Err(NotAccepted::Ending);
         }
-        let same = asked.same.as_ref().and_then(|same| live.same.get(same));
-        if let Some(run) = same.filter(|run| run.view().record.ending.is_none()) {
+        if let Some(run) = live.joined(&asked) {
             tracing::info!(run_id = %run.id, "the same run is at work: joined");
             return Ok(run.clone());
         }
@@ -229,9 +259,7 @@ impl Runs {
         })?;
         let run = Arc::new(Run::new(accepted(id, &asked)));
         live.runs.insert(id, run.clone());
-        if let Some(same) = &asked.same {
-            live.same.insert(same.clone(), run.clone());
-        }
+        live.let_join(&run, &asked);
         let turns: &[Uuid] = if turn { &[id] } else { &[] };
         means.take_turns(&live, turns);
         means.keep_locked(&live, &run);

@@ -17,6 +17,8 @@ pub struct Asked {
     /// What makes another request the same as this one, where the same joins it rather than
     /// being done again.
     pub same: Option<String>,
+    /// Whether it deletes what it claims.
+    pub deletes: bool,
     /// Secrets that came with it.
     pub secrets: Vec<String>,
     /// Who asked, as the gateway says.

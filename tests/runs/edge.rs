@@ -94,9 +94,13 @@ async fn a_client_that_goes_away_leaves_a_line_in_the_log() {
     let head = format!("POST {LIST} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
     stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
     let begun = Instant::now();
-    while edge.server.get("/v0/admin/runs").await["runs"] == json!([]) {
+    let run = loop {
+        let run = edge.server.get("/v0/admin/runs").await["runs"][0]["id"].clone();
+        if run.is_string() {
+            break run;
+        }
         assert!(begun.elapsed() < Duration::from_secs(10), "no run began");
-    }
+    };
     drop(stream);
     let metrics = || async {
         let request = http().get(format!("{}/metrics", edge.server.url));
@@ -112,6 +116,7 @@ async fn a_client_that_goes_away_leaves_a_line_in_the_log() {
     let gone: Vec<_> = lines.iter().filter(|line| line["status"] == 499).collect();
     assert_eq!(gone.len(), 1, "{log}");
     assert_eq!((&gone[0]["route"], &gone[0]["method"]), (&json!(LIST), &json!("POST")));
+    assert_eq!(gone[0]["run_id"], run);
     assert!(gone[0]["duration_ms"].is_u64() && gone[0]["client"] == "127.0.0.1", "{}", gone[0]);
 }
 

@@ -187,7 +187,7 @@ async fn the_same_deletion_or_bundle_joins_the_one_at_work() {
                 "proxmox_node": "px", "vms": [{ "id": "100", "name": "a" }],
             }),
         ),
-        ("POST", BUNDLE, json!({ "proxmox_node": "px", "hosts": "all" })),
+        ("POST", BUNDLE, json!({ "proxmox_node": "px", "hosts": "db" })),
     ] {
         let _ = fs::remove_file(server.runs().join("release"));
         server.behave(&held());
@@ -222,6 +222,72 @@ async fn the_same_deletion_or_bundle_joins_the_one_at_work() {
         // Afterwards it is a new one.
         let again = client.json(method, path, &body).await;
         assert_ne!(again.headers["x-run-id"], ids[0]);
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_does_not_join_one_before_a_change_that_came_between() {
+    let server = limited(&[]);
+    let client = &server.client;
+    let delete = async |id: u32| {
+        let path = "/v0/admin/proxmox/vms/vm_id/delete";
+        let answer = with(client, "DELETE", path, ("prefer", "respond-async"), &guest(id)).await;
+        answer.headers["x-run-id"].clone()
+    };
+    let (first, of_another) = (delete(100).await, delete(200).await);
+    begin(client, START, &guest(100)).await;
+    let third = delete(100).await;
+    assert_ne!(third, first);
+    assert_eq!(delete(100).await, third, "the same again joins the last one");
+    assert_eq!(delete(200).await, of_another, "nothing came between these");
+    release(&server);
+    let third = json!(third.to_str().unwrap());
+    let third = run_when(client, &third, |run| !run["ended"].is_null()).await;
+    assert!(third["started"].is_string(), "it was done by itself: {third:#}");
+}
+
+#[tokio::test]
+async fn bundles_on_the_same_host_wait_for_one_another_however_it_is_named() {
+    let server = limited(&[("RANGE42_MAX_RUNS", "9")]);
+    let client = &server.client;
+    let (path, other) = (BUNDLE, "/v0/admin/run/bundles/ping/run");
+    let on = |hosts: &str| json!({ "proxmox_node": "px", "hosts": hosts });
+    let first = begin(client, path, &on("web")).await;
+    let second = begin(client, other, &on("web-1")).await;
+    assert_eq!(second["state"], "queued");
+    let reason = second["queue"]["reason"].as_str().unwrap();
+    assert!(reason.contains("host web-1"), "{reason}");
+    let elsewhere = begin(client, other, &on("db")).await;
+    run_when(client, &elsewhere["id"], is("running")).await;
+    let everywhere = begin(client, path, &on("all")).await;
+    assert_eq!(everywhere["state"], "queued");
+    release(&server);
+    for id in [&first["id"], &second["id"], &everywhere["id"]] {
+        run_when(client, id, is("succeeded")).await;
+    }
+}
+
+#[tokio::test]
+async fn every_answer_about_a_run_names_it() {
+    let server = limited(&[]);
+    let client = &server.client;
+    let begun = begin(client, START, &guest(100)).await;
+    let id = begun["id"].as_str().unwrap();
+    for (method, path, status) in [
+        ("GET", "", 200),
+        ("GET", "/log", 200),
+        ("GET", "/job_events", 200),
+        ("GET", "/log?limit=0", 400),
+        ("DELETE", "", 409),
+        ("POST", "/cancel", 202),
+    ] {
+        let answer = client.json(method, &format!("{RUNS}/{id}{path}"), &Value::Null).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+        assert_eq!(answer.headers["x-run-id"], id, "{method} {path}");
+    }
+    for path in ["", "/018f0000-0000-7000-8000-000000000000", "/x/log"] {
+        let answer = client.get(&format!("{RUNS}{path}")).await;
+        assert!(!answer.headers.contains_key("x-run-id"), "{path}");
     }
 }
 

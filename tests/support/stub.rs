@@ -12,6 +12,9 @@ use super::server::Client;
 /// Every playbook that an operation names, each a file that says where it stood.
 pub const PLAYBOOKS: [&str; 2] = ["playbooks/generic.yml", "playbooks/ping.yml"];
 
+/// The inventory: no Proxmox, and a group beside hosts that are in none.
+const HOSTS: &str = "all: {hosts: {db: }, children: {web: {hosts: {web-1: , web-2: }}}}\n";
+
 /// A server with a project of its own and the stub as its runner.
 pub struct StubServer {
     pub client: Client,
@@ -62,7 +65,7 @@ pub fn project(
     for file in PLAYBOOKS {
         write(&path.join("root").join(file), file);
     }
-    write(&path.join("root/inventory/hosts.yml"), "all: {}\n");
+    write(&path.join("root/inventory/hosts.yml"), HOSTS);
     for file in public_playbooks() {
         write(&path.join("public").join(&file), &file);
     }

@@ -57,6 +57,9 @@ async fn changed_credentials_are_used_from_the_next_poll_on() {
     // A file that is just being written ends nothing.
     std::fs::write(server.hosts(), "").unwrap();
     assert_eq!(dashboard.expect("stale").await["error"], "cannot read hosts.yml: it is empty");
+    let mut late = server.dashboard("").await;
+    late.expect("full").await;
+    late.expect("stale").await;
     std::fs::write(server.hosts(), other.inventory()).unwrap();
     dashboard.expect("diff").await;
 

@@ -58,6 +58,28 @@ async fn no_answer_is_told_once_as_stale() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_may_see_no_guest_any_more_removes_none() {
+    let demo = DemoProxmox::start();
+    let root = "proxmox_api_user: root@pam";
+    assert!(demo.inventory().contains(root), "{}", demo.inventory());
+    let auditor = demo.inventory().replace(root, "proxmox_api_user: auditor@pve");
+    let server = Server::start(&auditor, &[]).await;
+    let mut one = server.dashboard("").await;
+    let mut all = server.dashboard("?node=*").await;
+    assert_eq!(one.expect("full").await["vms"].as_array().unwrap().len(), 11);
+    all.expect("full").await;
+    demo.faults(json!({ "blind": true })).await;
+    let mut ends = Vec::new();
+    for mut dashboard in [one, all] {
+        ends.push(dashboard.expect_error().await);
+    }
+    ends.push(server.dashboard("").await.expect_error().await);
+    assert!(ends.iter().all(|error| error.ends_with("it has VM.Audit nowhere")), "{ends:?}");
+    demo.faults(json!({})).await;
+    server.dashboard("").await.expect("full").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_a_fault_is_told_even_if_nothing_changed() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;

@@ -1,11 +1,11 @@
 //! A guest as dashboards see it, and how Proxmox is asked for all of them.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Nodes, Watched};
 use crate::proxmox::client::{Client, ProxmoxError};
+use crate::proxmox::perl;
 
 /// CPU may move by this much, in tenths of a percent, before clients are told.
 const CPU_TOLERANCE: u64 = 20;
@@ -72,40 +72,28 @@ impl Serialize for Percent {
 /// A guest as Proxmox lists it, per node or for the whole cluster.
 #[derive(Deserialize)]
 struct Listed {
-    #[serde(deserialize_with = "number")]
+    #[serde(deserialize_with = "perl::number")]
     vmid: f64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "perl::text")]
     name: Option<String>,
     #[serde(default)]
     status: Option<String>,
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "perl::number")]
     cpu: f64,
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "perl::number")]
     mem: f64,
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "perl::number")]
     maxmem: f64,
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "perl::number")]
     uptime: f64,
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "perl::number")]
     template: f64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "perl::text")]
     tags: Option<String>,
     #[serde(default)]
     node: Option<String>,
     #[serde(default, rename = "type")]
     guest_type: Option<String>,
-}
-
-/// Proxmox is written in Perl, where a number that was once used as text is sent as text.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::Null => Ok(0.0),
-        Value::Bool(b) => Ok(f64::from(u8::from(b))),
-        Value::Number(n) => Ok(n.as_f64().unwrap_or_default()),
-        Value::String(text) if text.is_empty() => Ok(0.0),
-        Value::String(text) => text.parse().map_err(serde::de::Error::custom),
-        _ => Err(serde::de::Error::custom("neither a number nor text")),
-    }
 }
 
 /// Asks for the guests that are watched: one request, however many there are.

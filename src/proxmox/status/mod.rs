@@ -135,13 +135,17 @@ impl LiveStatus {
 
     /// Watches `nodes`; `None` where the inventory has no credentials.
     pub async fn watch(&self, nodes: Wanted, containers: bool) -> Option<Watching> {
-        let all = self.shared.file.read().await.unwrap_or_else(|error| {
-            tracing::warn!(error = error.to_string(), "no Proxmox credentials");
-            Arc::default()
-        });
-        let first = all.first()?;
-        let by_default = nodes.is_none().then(|| first.node.clone());
-        let nodes = nodes.unwrap_or_else(|| Nodes::One(first.node.clone()));
+        let default = match self.shared.file.read().await {
+            Ok(all) => all.first().map(|first| first.node.clone()),
+            Err(error) => {
+                // A file that is just being written had credentials before, and a poller that
+                // cannot read it says so.
+                tracing::warn!(error = error.to_string(), "no Proxmox credentials");
+                self.shared.file.default_node()
+            }
+        }?;
+        let by_default = nodes.is_none().then(|| default.clone());
+        let nodes = nodes.unwrap_or(Nodes::One(default));
         let view = self.shared.clone().join(Watched { nodes, containers });
         Some(Watching { view, by_default, file: self.shared.file.clone() })
     }

@@ -43,8 +43,8 @@ pub(super) struct Poller {
     /// The node of its first credentials.
     default_node: Option<String>,
     client: Option<(Credentials, Client)>,
-    /// Whether Proxmox has said that it knows the node, although it lists no guest there.
-    confirmed: bool,
+    /// Whether the last list was empty, and Proxmox has said that it is so.
+    confirmed_empty: bool,
     failures: u32,
     last_good: Timestamp,
 }
@@ -59,7 +59,7 @@ impl Poller {
             inventory: None,
             default_node: None,
             client: None,
-            confirmed: false,
+            confirmed_empty: false,
             failures: 0,
             last_good: Timestamp::now(),
         }
@@ -141,28 +141,40 @@ impl Poller {
         }
     }
 
-    /// Asks for the guests. An answer that an unknown node would get as well is not believed
-    /// before Proxmox has said that it knows the node.
+    /// Asks for the guests. An answer that an unknown node or a token without rights would get
+    /// as well is not believed before Proxmox has said that it knows the node, and the token has
+    /// the right to see guests.
     async fn ask(&mut self, client: &Client) -> Result<Vec<Guest>, Failure> {
         let listed = guest::list(client, &self.entry.watched).await;
+        let empty = listed.as_ref().is_ok_and(Vec::is_empty);
+        if listed.is_ok() && !empty {
+            self.confirmed_empty = false;
+        }
         let doubtful = match &listed {
-            Ok(guests) => guests.is_empty() && !self.confirmed,
+            Ok(_) => empty && !self.confirmed_empty,
             Err(error) => matches!(error, ProxmoxError::Status { .. }),
         };
-        let Nodes::One(node) = &self.entry.watched.nodes else { return Ok(listed?) };
         if !doubtful {
             return Ok(listed?);
         }
-        match client.nodes().await {
-            Ok(known) if known.contains(node) => self.confirmed = true,
-            Ok(_) => {
-                let unknown = format!("the Proxmox API knows no node named {node:?}");
-                return Err(Failure::Lasting(unknown));
+        if let Nodes::One(node) = &self.entry.watched.nodes {
+            match client.nodes().await {
+                Ok(known) if known.contains(node) => {}
+                Ok(_) => {
+                    let unknown = format!("the Proxmox API knows no node named {node:?}");
+                    return Err(Failure::Lasting(unknown));
+                }
+                Err(error @ ProxmoxError::Credentials(_)) => return Err(error.into()),
+                Err(error) => return Err(listed.err().unwrap_or(error).into()),
             }
-            Err(error @ ProxmoxError::Credentials(_)) => return Err(error.into()),
-            Err(error) => return Err(listed.err().unwrap_or(error).into()),
         }
-        Ok(listed?)
+        let guests = listed?;
+        if !client.may_see_guests().await? {
+            let blind = "the Proxmox API lets the token see no guest: it has VM.Audit nowhere";
+            return Err(Failure::Lasting(blind.to_owned()));
+        }
+        self.confirmed_empty = true;
+        Ok(guests)
     }
 
     /// Waits until it is time for the next poll, or until the credentials have changed.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State as Shared};
+use axum::extract::{Path, Query, Request, State as Shared};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -18,7 +19,7 @@ use uuid::Uuid;
 
 pub use document::{paths, schemas};
 
-use super::handler::RUN_ID;
+use super::edge;
 use crate::App;
 use crate::ansible::events::strip_ansi;
 use crate::error::Error;
@@ -51,18 +52,26 @@ pub const RETRY_AFTER: u32 = 10;
 pub fn routes(app: &Arc<App>) -> Router {
     let below = |path: &str| format!("{PATH}/{{run_id}}{path}");
     Router::new()
-        .route(PATH, get(list))
         .route(&below(""), get(one).delete(forget))
         .route(&below("/log"), get(log))
         .route(&below("/job_events"), get(job_events))
         .route(&below("/events"), get(stream::events))
         .route(&below("/cancel"), post(cancel))
+        .route_layer(middleware::from_fn(note_run))
+        .route(PATH, get(list))
         .with_state(app.clone())
 }
 
-/// The header value that names a run.
-pub fn id_header(id: Uuid) -> HeaderValue {
-    HeaderValue::from_str(&id.to_string()).expect("a UUID is a valid header")
+/// Notes which run a request was about, if there is one.
+async fn note_run(Path(id): Path<String>, request: Request, next: Next) -> Response {
+    let extensions = request.extensions().clone();
+    let response = next.run(request).await;
+    if let Ok(id) = parse(&id)
+        && response.status() != StatusCode::NOT_FOUND
+    {
+        edge::note_run(&extensions, id);
+    }
+    response
 }
 
 /// The answer to a client that does not wait for its run.
@@ -113,8 +122,7 @@ async fn list(Shared(app): Shared<Arc<App>>, query: Asked<ListQuery>) -> Result<
 
 async fn one(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result<Response, Error> {
     let (record, result) = look_up(app, &id).await?;
-    let id = [(RUN_ID, id_header(record.id))];
-    Ok((id, Json(with_result(&record, &result))).into_response())
+    Ok(Json(with_result(&record, &result)).into_response())
 }
 
 async fn forget(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result<Response, Error> {
