@@ -86,7 +86,11 @@ impl Endpoint {
         let in_time = view.is_some();
         let mut response = match view {
             Some(view) => self.respond(&view, as_json).await,
-            None => runs::accepted(&run),
+            None => {
+                // Who was told to look later must find the run, even if the server is killed now.
+                self.app.runs.written(runs::HISTORY_PATIENCE).await;
+                runs::accepted(&run)
+            }
         };
         if let Some(applied) = preference.applied(in_time) {
             response.headers_mut().insert(prefer::APPLIED, applied);

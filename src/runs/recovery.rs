@@ -31,11 +31,20 @@ use crate::settings::Settings;
 /// code that its runner reported after that is not its own.
 const ENDED_BY_US: &str = "ended-by-the-server";
 
+/// A file in the directory of a run with what is known of it, for a history that could not be
+/// written while the run was at work.
+const RECORD: &str = "record.json";
+
 /// How long a start waits until what it settled is written.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many bytes of job events are read at once.
 const PAGE: usize = 1024 * 1024;
+
+/// Leaves word in the directory of a run whose run it is.
+pub(super) fn leave_word(dir: &Path, record: &Record) -> io::Result<()> {
+    fs::write(dir.join(RECORD), serde_json::to_vec(record)?)
+}
 
 /// The directory of a run that nobody took away.
 struct Leftover {
@@ -52,6 +61,11 @@ impl Leftover {
     fn reported(&self) -> Option<Option<i32>> {
         let ours = self.dir.join(ENDED_BY_US).exists();
         (!ours).then(|| reported_rc(&self.artifacts())).flatten()
+    }
+
+    fn record(&self) -> Option<Record> {
+        let record: Record = serde_json::from_slice(&fs::read(self.dir.join(RECORD)).ok()?).ok()?;
+        (record.id == self.id).then_some(record)
     }
 
     /// Ends what is left of the run at work, and leaves word of that for another start, which
@@ -103,9 +117,12 @@ pub(super) fn recover(
     history: &History,
     journals: &Journals,
 ) -> io::Result<()> {
-    let unfinished = history.unfinished().map_err(io::Error::other)?;
+    let mut unfinished = history.unfinished().map_err(io::Error::other)?;
+    let known = history.ids().map_err(io::Error::other)?;
     let leftovers = leftovers(&settings.runs_dir)?;
-    // The history may not know all of them, where it could not be written.
+    // The history does not know all of them, where it could not be written.
+    let unknown = leftovers.iter().filter(|leftover| !known.contains(&leftover.id));
+    unfinished.extend(unknown.filter_map(Leftover::record));
     let ends: Vec<LeftEnd> = leftovers.iter().map(Leftover::end).collect();
     let unsettled: HashSet<Uuid> = unfinished.iter().map(|record| record.id).collect();
     for record in unfinished {

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::look_up::{self, Found};
 use super::phases::{Phase, Stopwatch};
 use super::recorder::{Recorder, Report};
+use super::recovery;
 use super::{Ended, Means, Outcome, Plan, Run, Step};
 use crate::ansible::catalog::Playbook;
 use crate::ansible::engine::Job;
@@ -177,7 +178,7 @@ impl Work<'_> {
         self.watch.enter(Phase::Prepare);
         self.begin_playbook(action).await;
         let run_id = self.run.id.to_string();
-        let workdir = prepare(self.means, &run_id, invocation).await?;
+        let workdir = prepare(self.means, self.run, invocation).await?;
         if *self.stop.borrow() != Stop::No {
             remove(workdir).await;
             return Err(stopped());
@@ -242,12 +243,16 @@ fn direct_client(means: &Means, node: Option<&str>) -> Option<(Client, String)> 
 }
 
 /// Copying a tree blocks, so it is done where blocking is allowed.
-async fn prepare(means: &Means, run_id: &str, invocation: &Invocation) -> Result<Workdir, Outcome> {
-    let env = environment(means, run_id);
-    let (runs_dir, run_id, invocation) =
-        (means.settings.runs_dir.clone(), run_id.to_owned(), invocation.clone());
-    let made =
-        tokio::task::spawn_blocking(move || Workdir::create(&runs_dir, &run_id, &invocation, &env));
+async fn prepare(means: &Means, run: &Run, invocation: &Invocation) -> Result<Workdir, Outcome> {
+    let run_id = run.id.to_string();
+    let env = environment(means, &run_id);
+    let (runs_dir, invocation, record) =
+        (means.settings.runs_dir.clone(), invocation.clone(), run.view().record);
+    let made = tokio::task::spawn_blocking(move || {
+        let workdir = Workdir::create(&runs_dir, &run_id, &invocation, &env)?;
+        recovery::leave_word(workdir.path(), &record)?;
+        Ok(workdir)
+    });
     match made.await {
         Ok(Ok(workdir)) => Ok(workdir),
         Ok(Err(e @ WorkdirError::PlaybookGone(_))) => Err(Outcome::Refused(e.to_string())),

@@ -164,6 +164,31 @@ async fn what_a_run_left_stays_until_its_end_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_the_history_never_heard_of_is_known_after_a_kill() {
+    let (dir, env) = project(|_, _| {});
+    let held = json!({ "events": [], "rc": 0, "hold": true, "late": true });
+    write(&dir.path().join("runs/stub.json"), &held.to_string());
+    let mut server = ServerProcess::start(&env);
+    let history = rusqlite::Connection::open(dir.path().join("data/history.sqlite3")).unwrap();
+    history.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let request = server.request("POST", LIST, &node()).header("prefer", "respond-async");
+    let run: Value = request.send().await.unwrap().json().await.unwrap();
+    server.run_when(&run["id"], |run| run["job_events"] == 1).await;
+    server.kill();
+    history.execute_batch("COMMIT").unwrap();
+    let rows = |state: &str| -> i64 {
+        let select = "SELECT count(*) FROM runs WHERE state = ?1";
+        history.query_row(select, [state], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(rows("running"), 0, "it could not be written");
+    let server = ServerProcess::start(&env);
+    let run = server.run(&run["id"]).await;
+    assert_eq!(run["state"], "unknown", "{run:#}");
+    assert_eq!((&run["node"], &run["job_events"]), (&json!("px"), &json!(1)), "{run:#}");
+    assert_eq!(rows("unknown"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_history_that_stays_locked_is_an_end_with_a_reason() {
     let lock = "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE";
     let locked = Locked::with(lock).await;

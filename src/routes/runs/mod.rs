@@ -41,9 +41,9 @@ const MAX_LIMIT: usize = 1000;
 /// An answer with lines or events ends with the one that goes past this size, in bytes.
 const PAGE: usize = 1024 * 1024;
 
-/// How long a cancel waits for the history to know of it, so that whoever was answered can rely
-/// on it even if the server is killed.
-const HISTORY_PATIENCE: Duration = Duration::from_secs(2);
+/// How long an answer waits for the history to know what it says, so that whoever was answered
+/// can rely on it even if the server is killed.
+pub const HISTORY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Seconds after which it makes sense to ask again for what cannot be done now.
 pub const RETRY_AFTER: u32 = 10;
