@@ -46,6 +46,8 @@ pub struct Gateway {
     pub upstream: String,
     /// How long a run may take; none where it has no limit.
     pub run_limit: Option<Duration>,
+    /// The time between two pings of a WebSocket.
+    pub ping_every: Duration,
     /// What Kong is to send in [`SECRET_HEADER`].
     pub secret: Option<String>,
     /// Who may come in.
@@ -57,6 +59,7 @@ impl Default for Gateway {
         Self {
             upstream: "http://api:8000".to_owned(),
             run_limit: Some(Duration::from_secs(3600)),
+            ping_every: Duration::from_secs(20),
             secret: None,
             consumers: Vec::new(),
         }
@@ -67,7 +70,8 @@ impl Gateway {
     /// What these settings say.
     pub fn of(settings: &Settings) -> Self {
         let secret = settings.gateway.secret.clone();
-        Self { run_limit: settings.limits.run_time, secret, ..Self::default() }
+        let (run_limit, ping_every) = (settings.limits.run_time, settings.status.ping_every);
+        Self { run_limit, ping_every, secret, ..Self::default() }
     }
 }
 
@@ -91,14 +95,15 @@ pub fn configuration(gateway: &Gateway) -> Value {
     let [id, method, path] = WEB_SOCKET;
     routes.add(method, path, id);
     let runs = run_timeout(gateway.run_limit);
+    let streams = stream_timeout(gateway.ping_every);
     let mut configuration = json!({
         "_format_version": "3.0",
         "services": [
             service("range42-runs", gateway, runs, routes.runs, closed(false)),
             service("range42-quick", gateway, 60_000, routes.quick, closed(false)),
-            // A stream says something every 20 s at least. A browser can send no header when
-            // it opens one, so the key may stand in the query.
-            service("range42-streams", gateway, 75_000, routes.streams, closed(true)),
+            // A browser can send no header when it opens a stream, so the key may stand in the
+            // query.
+            service("range42-streams", gateway, streams, routes.streams, closed(true)),
             service("range42-open", gateway, 15_000, open_routes(), vec![open(gateway)]),
         ],
         "plugins": everywhere(gateway),
@@ -114,6 +119,13 @@ pub fn configuration(gateway: &Gateway) -> Value {
 fn run_timeout(limit: Option<Duration>) -> u64 {
     let twice = limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
     twice.map_or(LONGEST_TIMEOUT, |ms| ms.saturating_mul(2).clamp(60_000, LONGEST_TIMEOUT))
+}
+
+/// A WebSocket is given up after two pings without an answer, by the server and not before it
+/// by the gateway. A stream of events says something more often than that.
+fn stream_timeout(ping_every: Duration) -> u64 {
+    let ms = u64::try_from(ping_every.as_millis()).unwrap_or(u64::MAX);
+    ms.saturating_mul(3).saturating_add(15_000).clamp(75_000, LONGEST_TIMEOUT)
 }
 
 /// The routes of each service.

@@ -311,3 +311,15 @@ fn the_gateway_waits_longer_than_any_run_takes() {
     assert_eq!(read_timeout(None), 2_147_483_646);
     assert_eq!(read_timeout(Some(Duration::MAX)), 2_147_483_646);
 }
+
+#[test]
+fn the_gateway_waits_longer_than_a_silent_client_is_kept() {
+    let read_timeout = |ping_every| {
+        let gateway = Gateway { ping_every, ..Gateway::default() };
+        kong::configuration(&gateway)["services"][2]["read_timeout"].as_u64().unwrap()
+    };
+    assert_eq!(read_timeout(Duration::from_secs(20)), 75_000);
+    assert_eq!(read_timeout(Duration::from_secs(1)), 75_000);
+    assert_eq!(read_timeout(Duration::from_secs(60)), 195_000);
+    assert_eq!(read_timeout(Duration::MAX), 2_147_483_646);
+}
