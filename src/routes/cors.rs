@@ -3,10 +3,8 @@
 //! The answers are those of the service that this one follows, header by header; a library's
 //! would differ in `Vary`, in the body of a preflight, and in refusing what is not allowed.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -15,8 +13,8 @@ use serde_json::json;
 
 use super::body::{self, FieldError};
 use super::prefer;
-use crate::App;
 use crate::error::Error;
+use crate::settings::Settings;
 
 const METHODS: [Method; 4] = [Method::GET, Method::POST, Method::DELETE, Method::OPTIONS];
 /// Headers that a page may send, as every preflight is told.
@@ -35,11 +33,11 @@ pub fn allows(rule: &Regex, origin: &HeaderValue) -> bool {
 
 /// Answers preflights, refuses what only a page that may not call would send, and marks every
 /// other answer to an allowed origin.
-pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub async fn answer(settings: &Settings, request: Request, next: Next) -> Response {
     let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
         return next.run(request).await;
     };
-    let allowed = allows(&app.settings.cors_origin, &origin);
+    let allowed = allows(&settings.cors_origin, &origin);
     let wanted = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD);
     if let (&Method::OPTIONS, Some(method)) = (request.method(), wanted) {
         let method = method.clone();
@@ -49,7 +47,7 @@ pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) ->
     let mut response = if allowed || was_asked_for(&origin, &request) {
         next.run(request).await
     } else {
-        refused(request.headers(), app.settings.debug)
+        refused(request.headers(), settings.debug)
     };
     mark(response.headers_mut(), &origin, allowed);
     if allowed && (asks_for_more || tells_more(response.headers())) {

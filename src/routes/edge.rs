@@ -11,6 +11,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
 use tower::Layer;
+use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -25,27 +26,49 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The header that names the run in the answer.
 pub const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 
-/// Puts the layers around the routes, the outermost last.
+/// Puts around the routes what surrounds them.
 pub fn surround(router: Router, app: &Arc<App>) -> Router {
     let routes = router
-        .layer(middleware::from_fn(note_matched_path))
+        .layer(MapRequestLayer::new(note_matched_path))
         .layer(CatchPanicLayer::custom(panicked));
     // Routing happens inside of the inner router, so what changes the path stands outside, and
     // so does CORS: the router adds `Allow` to every answer to a method that it does not know.
-    let cross_origin = middleware::from_fn_with_state(app.clone(), cors::layer).layer(routes);
-    let guarded =
-        middleware::from_fn_with_state(app.clone(), trust::gateway_only).layer(cross_origin);
-    let logged = middleware::from_fn_with_state(app.clone(), identify_and_log).layer(guarded);
-    let outer = middleware::from_fn_with_state(app.clone(), trust::believe).layer(logged);
-    Router::new().fallback_service(middleware::map_request(plain_path).layer(outer))
+    Router::new().fallback_service(middleware::from_fn_with_state(app.clone(), edge).layer(routes))
+}
+
+/// All of it in one layer: each costs every request a few allocations.
+async fn edge(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    plain_path(&mut request);
+    trust::believe(&app.settings.gateway, &mut request);
+    let told = trust::request_id(request.headers()).map(str::to_owned);
+    let id = told.unwrap_or_else(|| Uuid::now_v7().to_string());
+    let span = tracing::info_span!("request", request_id = %id);
+    let header = HeaderValue::from_str(&id).expect("it is plain ASCII");
+    request.headers_mut().insert(REQUEST_ID, header.clone());
+    let visit = Visit::begin(app.clone(), id, &mut request);
+    let answered = async {
+        match trust::not_through_the_gateway(&app.settings.gateway, &mut request) {
+            Some(refusal) => refusal,
+            None => cors::answer(&app.settings, request, next).await,
+        }
+    };
+    let mut response = answered.instrument(span).await;
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, header);
+    if let Some(run) = visit.noted.0.run.get() {
+        let run = HeaderValue::from_str(&run.to_string()).expect("a UUID is plain ASCII");
+        headers.insert(RUN_ID, run);
+    }
+    visit.answered(&response);
+    response
 }
 
 /// Undoes the percent-encoding of letters, digits and `- . _ ~`, which RFC 3986 (2.3) says
 /// means the same with and without. Everything else stays as it was sent.
-async fn plain_path(mut request: Request) -> Request {
+fn plain_path(request: &mut Request) {
     let path = request.uri().path();
     if !path.contains('%') {
-        return request;
+        return;
     }
     let mut plain = String::with_capacity(path.len());
     let mut rest = path;
@@ -71,7 +94,6 @@ async fn plain_path(mut request: Request) -> Request {
     if let Ok(uri) = Uri::from_parts(parts) {
         *request.uri_mut() = uri;
     }
-    request
 }
 
 /// What becomes known of a request on its way. It goes into the router with the request.
@@ -94,35 +116,13 @@ pub fn note_run(request: &Extensions, run: Uuid) {
     }
 }
 
-async fn note_matched_path(request: Request, next: Next) -> Response {
+fn note_matched_path(request: Request) -> Request {
     let extensions = request.extensions();
     if let (Some(path), Some(noted)) = (extensions.get::<MatchedPath>(), extensions.get::<Noted>())
     {
         let _ = noted.0.route.set(path.as_str().to_owned());
     }
-    next.run(request).await
-}
-
-async fn identify_and_log(
-    State(app): State<Arc<App>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let told = trust::request_id(request.headers()).map(str::to_owned);
-    let id = told.unwrap_or_else(|| Uuid::now_v7().to_string());
-    let span = tracing::info_span!("request", request_id = %id);
-    let header = HeaderValue::from_str(&id).expect("it is plain ASCII");
-    request.headers_mut().insert(REQUEST_ID, header.clone());
-    let visit = Visit::begin(app, id, &mut request);
-    let mut response = next.run(request).instrument(span).await;
-    let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, header);
-    if let Some(run) = visit.noted.0.run.get() {
-        let run = HeaderValue::from_str(&run.to_string()).expect("a UUID is plain ASCII");
-        headers.insert(RUN_ID, run);
-    }
-    visit.answered(&response);
-    response
+    request
 }
 
 /// The status of a request that was not answered, since the client went away. It is nginx's, as

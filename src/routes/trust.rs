@@ -5,18 +5,15 @@
 //! is left after that can be relied on everywhere inside.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use super::health;
-use crate::App;
 use crate::kong::SECRET_HEADER;
 use crate::settings::Gateway;
 
@@ -42,8 +39,7 @@ const LONGEST_ID: usize = 64;
 pub struct ClientAddress(pub IpAddr);
 
 /// Removes what is not believed, and notes who the client is.
-pub async fn believe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let gateway = &app.settings.gateway;
+pub fn believe(gateway: &Gateway, request: &mut Request) {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let trusted = peer.is_some_and(|peer| gateway.trusts(peer));
     if !trusted {
@@ -53,7 +49,6 @@ pub async fn believe(State(app): State<Arc<App>>, mut request: Request, next: Ne
         let client = client(gateway, peer, request.headers());
         request.extensions_mut().insert(ClientAddress(client));
     }
-    next.run(request).await
 }
 
 fn remove(headers: &mut HeaderMap) {
@@ -86,21 +81,15 @@ fn client(gateway: &Gateway, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
 
 /// Refuses what did not come through the gateway, where that is asked for. How the server is
 /// may be asked by whoever looks after it.
-pub async fn gateway_only(
-    State(app): State<Arc<App>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub fn not_through_the_gateway(gateway: &Gateway, request: &mut Request) -> Option<Response> {
     let sent = request.headers_mut().remove(SECRET_HEADER);
-    let Some(secret) = &app.settings.gateway.secret else {
-        return next.run(request).await;
-    };
+    let secret = gateway.secret.as_ref()?;
     let knows = sent.is_some_and(|sent| sent.as_bytes().ct_eq(secret.as_bytes()).into());
     if knows || health::PATHS.contains(&request.uri().path()) {
-        return next.run(request).await;
+        return None;
     }
     let why = json!({ "detail": "this server is asked through its gateway" });
-    (StatusCode::FORBIDDEN, Json(why)).into_response()
+    Some((StatusCode::FORBIDDEN, Json(why)).into_response())
 }
 
 /// The id that a trusted proxy gave the request, if it is one that can stand in a log.

@@ -111,6 +111,7 @@ impl Connections {
         let mut connection = std::pin::pin!(connection);
         let mut first_head =
             std::pin::pin!(tokio::time::timeout(self.limits.header_time, begun.notified()));
+        let mut ending = std::pin::pin!(self.ending.wait_for(|ending| *ending));
         let (mut has_begun, mut told) = (false, false);
         loop {
             tokio::select! {
@@ -124,7 +125,7 @@ impl Connections {
                     Ok(()) => has_begun = true,
                     Err(_) => return,
                 },
-                _ = self.ending.wait_for(|ending| *ending), if !told => {
+                _ = ending.as_mut(), if !told => {
                     connection.as_mut().graceful_shutdown();
                     told = true;
                 }
