@@ -5,6 +5,7 @@ use tokio_tungstenite::tungstenite::Error;
 
 use crate::dashboard::{Dashboard, Got, Server};
 use crate::demo::DemoProxmox;
+use crate::support::process::http;
 
 /// What the server answers instead of the upgrade.
 async fn refusal(server: &Server, query: &str, headers: &[(&'static str, &str)]) -> (u16, Value) {
@@ -50,11 +51,11 @@ async fn a_node_is_a_node_name() {
 async fn a_plain_request_is_told_what_this_is() {
     let server = Server::start("all: {}\n", &[]).await;
     let url = format!("http://{}/ws/vm-status", server.address);
-    let answer = reqwest::get(&url).await.unwrap();
+    let answer = http().get(&url).send().await.unwrap();
     assert_eq!(answer.status(), 426);
     assert_eq!(answer.headers()["upgrade"], "websocket");
     assert_eq!(answer.json::<Value>().await.unwrap(), json!({ "detail": "this is a WebSocket" }));
-    let answer = reqwest::Client::new().post(&url).send().await.unwrap();
+    let answer = http().post(&url).send().await.unwrap();
     assert_eq!(answer.status(), 405);
 }
 
