@@ -83,29 +83,23 @@ fn group(operation: &Operation) -> Option<String> {
     Some(group.to_owned())
 }
 
-/// The hosts that a bundle works on. One that a client chose by name, and gave no hosts, can be
-/// about anything, so it only keeps out itself.
+/// The hosts that a bundle works on. One that a client chose by name can be about anything, so
+/// it only keeps out itself.
 fn hosts(
     work: &PlaybookWork,
     body: &Map<String, Value>,
     name: Option<&str>,
     inventory: &Path,
 ) -> Vec<Claim> {
-    let pattern = body.get("hosts").and_then(Value::as_str);
-    let hosts = pattern.map_or_else(|| vec![None], |pattern| hosts_of(pattern, inventory));
-    let claim = |playbook: Option<&str>| {
-        let playbook = playbook.map(str::to_owned);
-        hosts.iter().map(move |name| Claim::Host { playbook: playbook.clone(), name: name.clone() })
-    };
-    match (work.file, name) {
+    let playbook = match (work.file, name) {
         (PlaybookFile::Named, Some(name)) => {
-            let kind = work.root.folder().trim_end_matches('s');
-            let own = format!("{kind} {name}");
-            let of_all = pattern.is_some().then(|| claim(None));
-            claim(Some(&own)).chain(of_all.into_iter().flatten()).collect()
+            Some(format!("{} {name}", work.root.folder().trim_end_matches('s')))
         }
-        _ => claim(None).collect(),
-    }
+        _ => None,
+    };
+    let pattern = body.get("hosts").and_then(Value::as_str).unwrap_or("all");
+    let hosts = hosts_of(pattern, inventory).into_iter();
+    hosts.map(|name| Claim::Host { playbook: playbook.clone(), name }).collect()
 }
 
 /// The hosts that a pattern means. None among them: any, as far as can be told.
@@ -204,12 +198,7 @@ mod tests {
                 &["all hosts with bundle core/lab"],
                 true,
             ),
-            (
-                "{bundles_name}/run",
-                json!({"hosts": "db"}),
-                &["host db with bundle core/lab", "host db"],
-                true,
-            ),
+            ("{bundles_name}/run", json!({"hosts": "db"}), &["host db with bundle core/lab"], true),
             ("debug/ping", json!({"hosts": "all"}), &[], false),
         ] {
             let mut body = body;
