@@ -35,10 +35,11 @@ impl Groups {
         Ok(groups)
     }
 
-    /// The hosts of a group, or the host itself where no group has that name. None: it may be
-    /// any host, as of `all` and of a group with a range of hosts.
+    /// The hosts of a group, or the name itself where no group has it, or one whose hosts are
+    /// said elsewhere. None: it may be any host, as of Ansible's own groups and of one with a
+    /// range of hosts.
     pub fn hosts(&self, name: &str) -> Option<BTreeSet<String>> {
-        if name == "all" {
+        if name == "all" || name == "ungrouped" {
             return None;
         }
         let (mut hosts, mut seen, mut left) = (BTreeSet::new(), BTreeSet::new(), vec![name]);
@@ -52,6 +53,9 @@ impl Groups {
                 hosts.extend(group.hosts.iter().cloned());
                 left.extend(group.children.iter().map(String::as_str));
             }
+        }
+        if hosts.is_empty() {
+            hosts.insert(name.to_owned());
         }
         (!hosts.iter().any(|host| host.contains('['))).then_some(hosts)
     }
@@ -87,6 +91,7 @@ all:
     lab: {children: {web: , db: {hosts: {db-1: }}}}
     web: {hosts: {web-1: {ansible_port: 22}, web-2: }}
     many: {hosts: {'box[01:40]': }}
+    elsewhere: {vars: {ansible_port: 2222}}
     ring: {children: {round: {children: {ring: }}}, hosts: {one: }}
 ";
         std::fs::write(dir.path().join("hosts.yml"), text).unwrap();
@@ -102,7 +107,9 @@ all:
         assert_eq!(hosts("web-1"), known(&["web-1"]));
         assert_eq!(hosts("elsewhere"), known(&["elsewhere"]));
         assert_eq!(hosts("ring"), known(&["one"]));
+        assert_eq!(hosts("unheard-of"), known(&["unheard-of"]));
         assert_eq!(hosts("all"), None);
+        assert_eq!(hosts("ungrouped"), None);
         assert_eq!(hosts("many"), None);
     }
 }

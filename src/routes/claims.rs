@@ -37,6 +37,7 @@ pub fn guests(body: &Map<String, Value>) -> Vec<String> {
 }
 
 /// What no other run may change while this one is at work.
+///
 /// `inventory` is the inventory dir: the same host can be named in several ways there.
 pub fn claims(
     operation: &Operation,
@@ -111,6 +112,8 @@ fn hosts_of(pattern: &str, inventory: &Path) -> Vec<Option<String>> {
         .map(|name| groups.hosts(name))
         .collect::<Option<Vec<_>>>()
         .map(|sets| sets.into_iter().flatten().collect());
+    // Nothing but colons names no host, and what Ansible makes of that is its own affair.
+    let hosts = hosts.filter(|hosts| !hosts.is_empty());
     hosts.map_or_else(|| vec![None], |hosts| hosts.into_iter().map(Some).collect())
 }
 
@@ -192,6 +195,7 @@ mod tests {
             ("install/docker", json!({"hosts": "web"}), &["host web-1", "host web-2"], true),
             ("install/docker", json!({"hosts": "db:web-1:db"}), &["host db", "host web-1"], true),
             ("install/docker", json!({"hosts": "db:all"}), &["all hosts"], true),
+            ("install/docker", json!({"hosts": ":"}), &["all hosts"], true),
             (
                 "{bundles_name}/run",
                 json!({"hosts": null}),
