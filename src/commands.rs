@@ -12,7 +12,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 pub use runs::{RunsCommand, runs};
 
@@ -54,18 +56,18 @@ fn allow_open_files() {
 }
 
 fn start_log(settings: &Settings) {
-    let filter = EnvFilter::new(&settings.log);
+    let levels = settings.log.clone();
     // Colours are for a terminal; in a file they are noise.
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
     match settings.log_format {
-        LogFormat::Text => lines.with_target(false).init(),
+        LogFormat::Text => lines.with_target(false).finish().with(levels).init(),
         LogFormat::Json => {
             // The list of spans has the current one too.
             let lines = lines.json().flatten_event(true).with_current_span(false);
-            lines.with_target(false).init();
+            lines.with_target(false).finish().with(levels).init();
         }
     }
 }

@@ -6,7 +6,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::routes::body::FieldError;
@@ -74,11 +74,10 @@ impl IntoResponse for Error {
             // As text and not by `%`, so that a line shows escaped what others wrote into it.
             tracing::error!(status = status.as_u16(), error = self.to_string(), "request failed");
         }
-        let body = match &self {
-            Self::Invalid(errors) => json!({ "detail": errors }),
-            other => json!({ "detail": other.to_string() }),
+        let mut response = match &self {
+            Self::Invalid(errors) => refused(status, errors),
+            other => refused(status, other.to_string()),
         };
-        let mut response = (status, Json(body)).into_response();
         if let Self::TooSlow { .. } = self {
             // What is left of the body must not be taken for the next request.
             let close = HeaderValue::from_static("close");
@@ -90,6 +89,24 @@ impl IntoResponse for Error {
         }
         response
     }
+}
+
+/// An answer that says what is wrong in the way that clients know.
+pub fn refused(status: StatusCode, detail: impl Serialize) -> Response {
+    #[derive(Serialize)]
+    struct Body<T> {
+        detail: T,
+    }
+    (status, Json(Body { detail })).into_response()
+}
+
+/// A 422 in the shape that the server is set to.
+pub fn invalid(errors: Vec<FieldError>, verbose: bool) -> Response {
+    if !verbose {
+        return Error::Invalid(errors).into_response();
+    }
+    let detail: Vec<_> = errors.iter().map(FieldError::verbose).collect();
+    refused(StatusCode::UNPROCESSABLE_ENTITY, detail)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use regex::Regex;
 use thiserror::Error;
+use tracing_subscriber::filter::Targets;
 
 mod gateway;
 mod limits;
@@ -98,8 +99,8 @@ pub struct Settings {
     pub port: u16,
     /// `DEBUG`: 422 answers in the verbose shape, and logged.
     pub debug: bool,
-    /// `RANGE42_LOG`: a level, or directives as `tracing` understands them.
-    pub log: String,
+    /// `RANGE42_LOG`: a level, or levels by module.
+    pub log: Targets,
     /// `RANGE42_LOG_FORMAT`.
     pub log_format: LogFormat,
     /// `RANGE42_RUNNER`: the `ansible-runner` executable.
@@ -251,11 +252,10 @@ fn seconds(
     Err(SettingsError { name, reason: format!("{seconds} is not between 0.01 and {most} seconds") })
 }
 
-fn log_directives(value: &str) -> Result<String, SettingsError> {
-    match tracing_subscriber::EnvFilter::builder().parse(value) {
-        Ok(_) => Ok(value.to_owned()),
-        Err(e) => Err(SettingsError { name: "RANGE42_LOG", reason: format!("{value:?}: {e}") }),
-    }
+fn log_directives(value: &str) -> Result<Targets, SettingsError> {
+    value
+        .parse()
+        .map_err(|e| SettingsError { name: "RANGE42_LOG", reason: format!("{value:?}: {e}") })
 }
 
 fn log_format(value: &str) -> Result<LogFormat, SettingsError> {

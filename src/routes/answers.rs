@@ -1,10 +1,10 @@
 //! Answers that are not an operation's.
 
-use axum::Json;
 use axum::extract::OriginalUri;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+
+use crate::error::refused;
 
 /// 404 in JSON. A path that differs from a likely one by a trailing slash is sent there with
 /// 307, which keeps method and body.
@@ -26,11 +26,10 @@ pub async fn not_found(OriginalUri(uri): OriginalUri) -> Response {
 
 /// 404 in JSON.
 pub fn no_such_path() -> Response {
-    (StatusCode::NOT_FOUND, Json(json!({ "detail": "Not Found" }))).into_response()
+    refused(StatusCode::NOT_FOUND, "Not Found")
 }
 
 /// 405 in JSON; axum adds `Allow`.
 pub async fn method_not_allowed() -> Response {
-    let body = Json(json!({ "detail": "Method Not Allowed" }));
-    (StatusCode::METHOD_NOT_ALLOWED, body).into_response()
+    refused(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
 }

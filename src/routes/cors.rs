@@ -3,17 +3,16 @@
 //! The answers are those of the service that this one follows, header by header; a library's
 //! would differ in `Vary`, in the body of a preflight, and in refusing what is not allowed.
 
-use axum::Json;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use regex::Regex;
-use serde_json::json;
+use serde_json::Value;
 
 use super::body::{self, FieldError};
 use super::prefer;
-use crate::error::Error;
+use crate::error::invalid;
 use crate::settings::Settings;
 
 const METHODS: [Method; 4] = [Method::GET, Method::POST, Method::DELETE, Method::OPTIONS];
@@ -111,15 +110,11 @@ fn refused(headers: &HeaderMap, verbose: bool) -> Response {
     let error = FieldError {
         kind: "content_type",
         loc: vec!["header".into(), "content-type".into()],
-        msg: "From a page of another origin it must be application/json".to_owned(),
-        input: text_of(headers, header::CONTENT_TYPE).into(),
+        msg: "From a page of another origin it must be application/json".into(),
+        input: Value::from(text_of(headers, header::CONTENT_TYPE)).into(),
         ctx: None,
     };
-    if !verbose {
-        return Error::Invalid(vec![error]).into_response();
-    }
-    let detail = json!({ "detail": [error.verbose()] });
-    (StatusCode::UNPROCESSABLE_ENTITY, Json(detail)).into_response()
+    invalid(vec![error], verbose)
 }
 
 fn mark(headers: &mut HeaderMap, origin: &HeaderValue, allowed: bool) {

@@ -1,5 +1,6 @@
 //! What surrounds every route: request ids, the log of requests, panics, CORS.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -103,7 +104,7 @@ struct Noted(Arc<Notes>);
 #[derive(Default)]
 struct Notes {
     /// The route that it matched.
-    route: OnceLock<String>,
+    route: OnceLock<MatchedPath>,
     /// The run that it started or is about.
     run: OnceLock<Uuid>,
 }
@@ -120,7 +121,7 @@ fn note_matched_path(request: Request) -> Request {
     let extensions = request.extensions();
     if let (Some(path), Some(noted)) = (extensions.get::<MatchedPath>(), extensions.get::<Noted>())
     {
-        let _ = noted.0.route.set(path.as_str().to_owned());
+        let _ = noted.0.route.set(path.clone());
     }
     request
 }
@@ -135,7 +136,7 @@ struct Visit {
     app: Arc<App>,
     id: String,
     method: Method,
-    path: String,
+    uri: Uri,
     noted: Noted,
     consumer: Option<String>,
     client: Option<String>,
@@ -152,7 +153,7 @@ impl Visit {
             app,
             id,
             method: request.method().clone(),
-            path: request.uri().path().to_owned(),
+            uri: request.uri().clone(),
             noted,
             consumer: caller::consumer(request.headers()),
             client: client.map(|client| client.0.to_string()),
@@ -166,27 +167,28 @@ impl Visit {
     }
 
     fn asks_for_health(&self) -> bool {
-        health::PATHS.contains(&self.path.as_str())
-            || (self.method == Method::HEAD && self.path == docs::DOCUMENT_PATH)
+        health::PATHS.contains(&self.uri.path())
+            || (self.method == Method::HEAD && self.uri.path() == docs::DOCUMENT_PATH)
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
         let Self { id: request_id, method, status, consumer, client, noted, .. } = &*self;
-        let (route, took) = (noted.0.route.get().cloned(), self.started.elapsed());
+        let (route, took) = (noted.0.route.get().map(MatchedPath::as_str), self.started.elapsed());
         let run_id = noted.0.run.get().map(Uuid::to_string);
         let labels = RequestLabels {
             method: known_method(method),
-            route: route.clone().unwrap_or_else(|| "none".to_owned()),
+            route: route.unwrap_or("none").to_owned(),
             status: *status,
         };
         self.app.metrics.answered(&labels, took);
         let duration_ms = took.as_millis() as u64;
         let message = if *status == CLIENT_GONE { "the client has gone" } else { "answered" };
         // A path that no route matched is the client's text: shown escaped and shortened.
-        let route = route
-            .unwrap_or_else(|| format!("{:?}", self.path.chars().take(120).collect::<String>()));
+        let unknown = || format!("{:?}", self.uri.path().chars().take(120).collect::<String>());
+        let route = route.map_or_else(|| Cow::from(unknown()), Cow::from);
+        let route = &*route;
         // Outside of the request's span, so that a collector finds every member at the top.
         if self.asks_for_health() && *status != StatusCode::FORBIDDEN.as_u16() {
             tracing::debug!(request_id, %method, route, status, duration_ms, "{message}");

@@ -7,6 +7,7 @@ use axum::body::to_bytes;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::body::{self, FieldError, Rule};
@@ -15,11 +16,23 @@ use super::prefer::{self, Preference};
 use super::{caller, claims, edge, openapi, planning, runs};
 use crate::App;
 use crate::ansible::catalog::CatalogError;
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::runs::{Asked, Ended, Ending, Outcome, Run, State, View};
 
 /// How many lines of the log go with a failure that asked for JSON.
 const FAILURE_LINES: usize = 10;
+
+/// How a run is answered.
+#[derive(Serialize)]
+struct RunAnswer<'a> {
+    rc: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a [Value]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_multiline: Option<&'a [String]>,
+}
 
 /// A row of the table, ready to answer.
 pub struct Endpoint {
@@ -47,12 +60,12 @@ impl Endpoint {
 
     async fn answer(&self, request: Request) -> Result<Response, Error> {
         let (mut parts, body) = request.into_parts();
-        let content_type = parts.headers.get(header::CONTENT_TYPE);
-        let content_type = content_type.map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
         let body = match self.rule() {
             None => Map::new(),
             Some(rule) => {
                 let bytes = self.read(body).await?;
+                let content_type = parts.headers.get(header::CONTENT_TYPE);
+                let content_type = content_type.map(|v| String::from_utf8_lossy(v.as_bytes()));
                 body::check(rule, content_type.as_deref(), &bytes).map_err(Error::Invalid)?
             }
         };
@@ -132,7 +145,7 @@ impl Endpoint {
         // The result of a run that succeeded needs no log.
         let needs_log = !(status == StatusCode::OK && self.answers_result(as_json));
         let log = if needs_log { self.log(view, ended.log_from).await } else { Vec::new() };
-        (status, Json(self.body(ended, log, as_json))).into_response()
+        (status, self.body(ended, &log, as_json)).into_response()
     }
 
     fn answers_result(&self, as_json: bool) -> bool {
@@ -153,19 +166,21 @@ impl Endpoint {
         }
     }
 
-    fn body(&self, ended: &Ended, log: Vec<String>, as_json: bool) -> Value {
+    fn body(&self, ended: &Ended, log: &[String], as_json: bool) -> Response {
         let Ended { rc, result, error, .. } = ended;
-        match (self.operation.answer, error) {
-            (Answer::Guest, None) => result.first().cloned().unwrap_or_default(),
-            (Answer::Guest, Some(error)) => json!({ "detail": error }),
-            (Answer::Result { .. }, None) if as_json => json!({ "rc": rc, "result": result }),
-            (Answer::Result { .. }, Some(error)) if as_json => {
-                let last = &log[log.len().saturating_sub(FAILURE_LINES)..];
-                json!({ "rc": rc, "result": result, "error": error, "log_multiline": last })
+        let (rc, error) = (*rc, error.as_deref());
+        let (result, log_multiline) = match (self.operation.answer, error) {
+            (Answer::Guest, None) => return Json(result.first()).into_response(),
+            (Answer::Guest, Some(error)) => {
+                return Json(json!({ "detail": error })).into_response();
             }
-            (_, None) => json!({ "rc": rc, "log_multiline": log }),
-            (_, Some(error)) => json!({ "rc": rc, "log_multiline": log, "error": error }),
-        }
+            (Answer::Result { .. }, None) if as_json => (Some(&result[..]), None),
+            (Answer::Result { .. }, Some(_)) if as_json => {
+                (Some(&result[..]), Some(&log[log.len().saturating_sub(FAILURE_LINES)..]))
+            }
+            _ => (None, Some(log)),
+        };
+        Json(RunAnswer { rc, result, error, log_multiline }).into_response()
     }
 
     /// With `DEBUG=true` a 422 has the verbose shape, and its errors are logged. No input is
@@ -175,11 +190,15 @@ impl Endpoint {
             Error::Invalid(errors) if self.app.settings.debug => {
                 for FieldError { kind, loc, msg, .. } in &errors {
                     let loc = Value::from(loc.clone()).to_string();
-                    tracing::info!(operation = self.operation.id(), kind, loc, msg, "invalid body");
+                    tracing::info!(
+                        operation = self.operation.id(),
+                        kind,
+                        loc,
+                        msg = &**msg,
+                        "invalid body"
+                    );
                 }
-                let detail: Vec<Value> = errors.iter().map(FieldError::verbose).collect();
-                (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "detail": detail })))
-                    .into_response()
+                error::invalid(errors, true)
             }
             other => other.into_response(),
         }

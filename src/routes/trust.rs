@@ -6,14 +6,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::Json;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
-use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use axum::response::Response;
 use subtle::ConstantTimeEq;
 
 use super::health;
+use crate::error::refused;
 use crate::kong::SECRET_HEADER;
 use crate::settings::Gateway;
 
@@ -88,8 +87,7 @@ pub fn not_through_the_gateway(gateway: &Gateway, request: &mut Request) -> Opti
     if knows || health::PATHS.contains(&request.uri().path()) {
         return None;
     }
-    let why = json!({ "detail": "this server is asked through its gateway" });
-    Some((StatusCode::FORBIDDEN, Json(why)).into_response())
+    Some(refused(StatusCode::FORBIDDEN, "this server is asked through its gateway"))
 }
 
 /// The id that a trusted proxy gave the request, if it is one that can stand in a log.

@@ -5,20 +5,21 @@
 
 use std::sync::{Arc, LazyLock};
 
+use axum::Router;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
-use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval_at, timeout};
 use utoipa::PartialSchema;
 
-use super::body::{Errors, FieldError, Rule};
+use super::body::{Errors, FieldError, Rule, Step};
 use super::cors;
 use super::values::NodeName;
+use crate::error::{invalid, refused};
 use crate::proxmox::status::{
     CLOSE_LIMIT, LiveStatus, NOT_FOUND, Nodes, Seat, Told, View, Wanted, Watching, error_frame,
 };
@@ -56,15 +57,11 @@ async fn connect(
     // A browser lets every page open a WebSocket to anywhere; only the server can say no.
     let origin = headers.get(header::ORIGIN);
     if origin.is_some_and(|origin| !cors::allows(&app.settings.cors_origin, origin)) {
-        return Ok(refused(StatusCode::FORBIDDEN, "this origin may not connect".into()));
+        return Ok(refused(StatusCode::FORBIDDEN, "this origin may not connect"));
     }
     let wish = match Wish::read(&query) {
         Ok(wish) => wish,
-        Err(errors) if app.settings.debug => {
-            let detail: Vec<_> = errors.iter().map(FieldError::verbose).collect();
-            return Ok(refused(StatusCode::UNPROCESSABLE_ENTITY, detail.into()));
-        }
-        Err(errors) => return Err(Error::Invalid(errors)),
+        Err(errors) => return Ok(invalid(errors, app.settings.debug)),
     };
     let Ok(upgrade) = upgrade else { return Ok(upgrade_required()) };
     let Some(seat) = app.status.seat() else {
@@ -80,12 +77,8 @@ async fn connect(
         .on_upgrade(move |socket| serve(socket, status, wish, seat)))
 }
 
-fn refused(status: StatusCode, detail: Value) -> Response {
-    (status, Json(json!({ "detail": detail }))).into_response()
-}
-
 fn upgrade_required() -> Response {
-    let mut response = refused(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket".into());
+    let mut response = refused(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket");
     response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     let version = HeaderValue::from_static("13");
     response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, version);
@@ -107,7 +100,11 @@ impl Wish {
             if node == "*" {
                 return Nodes::All;
             }
-            NODE.check(&node.into(), &mut vec!["query".into(), "node".into()], &mut errors);
+            NODE.check(
+                &node.into(),
+                &mut vec![Step::Name("query"), Step::Name("node")],
+                &mut errors,
+            );
             Nodes::One(node.to_owned())
         });
         let containers = match last("type") {
@@ -117,8 +114,8 @@ impl Wish {
                 errors.push(FieldError {
                     kind: "literal_error",
                     loc: vec!["query".into(), "type".into()],
-                    msg: "Input should be 'all'".to_owned(),
-                    input: other.into(),
+                    msg: "Input should be 'all'".into(),
+                    input: Value::from(other).into(),
                     ctx: Some(json!({ "expected": "'all'" })),
                 });
                 false

@@ -1,5 +1,7 @@
 //! The errors of one body, which together stay small however large the body is.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::FieldError;
@@ -40,7 +42,7 @@ impl Errors {
         &mut self,
         error: impl FnOnce() -> FieldError,
         value: &Value,
-        shown: impl FnOnce() -> Value,
+        shown: impl FnOnce() -> Arc<Value>,
     ) {
         if self.found.len() == MOST {
             return;

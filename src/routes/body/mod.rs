@@ -8,11 +8,32 @@ pub mod coerce;
 mod errors;
 pub mod schema;
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 pub use errors::Errors;
 pub use schema::Rule;
+
+/// A step on the way to a member.
+#[derive(Debug, Clone, Copy)]
+pub enum Step<'a> {
+    /// Where it is looked for, or the name of a member or key.
+    Name(&'a str),
+    /// The place in a list.
+    Index(usize),
+}
+
+impl From<&Step<'_>> for Value {
+    fn from(step: &Step) -> Self {
+        match *step {
+            Step::Name(name) => name.into(),
+            Step::Index(index) => index.into(),
+        }
+    }
+}
 
 /// One thing that is wrong with a request body.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,21 +44,34 @@ pub struct FieldError {
     /// The path to the member: `body`, then names, keys and indices.
     pub loc: Vec<Value>,
     /// A sentence for a person.
-    pub msg: String,
-    /// What was sent, except where it could be a secret or is too much to repeat.
-    pub input: Value,
+    pub msg: Cow<'static, str>,
+    /// What was sent, except where it could be a secret or is too much to repeat. Members that
+    /// are missing side by side share what was sent in their place.
+    pub input: Arc<Value>,
     /// The rule that was broken, where it has a value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ctx: Option<Value>,
 }
 
 impl FieldError {
-    /// The verbose shape, which `DEBUG=true` answers: `loc` joined by dots, every member there.
-    pub fn verbose(&self) -> Value {
+    /// The verbose shape, which `DEBUG=true` answers.
+    pub fn verbose(&self) -> Verbose<'_> {
         let text = |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
         let field = self.loc.iter().map(text).collect::<Vec<_>>().join(".");
-        json!({ "field": field, "msg": self.msg, "type": self.kind, "input": self.input, "ctx": self.ctx })
+        let Self { kind, msg, input, ctx, .. } = self;
+        Verbose { field, msg, kind, input, ctx: ctx.as_ref() }
     }
+}
+
+/// A [`FieldError`] with `loc` joined by dots, and every member there.
+#[derive(Serialize)]
+pub struct Verbose<'a> {
+    field: String,
+    msg: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    input: &'a Value,
+    ctx: Option<&'a Value>,
 }
 
 /// Checks a request body against `rule` and returns it with every member in its proper type.
@@ -61,7 +95,7 @@ pub fn check(
         Value::Null => Err(vec![missing_body()]),
         object @ Value::Object(_) => {
             let mut errors = Errors::default();
-            let checked = rule.check(&object, &mut vec![Value::from("body")], &mut errors);
+            let checked = rule.check(&object, &mut vec![Step::Name("body")], &mut errors);
             match checked {
                 Some(Value::Object(members)) if errors.is_empty() => Ok(members),
                 _ => Err(errors.into_vec()),
@@ -79,8 +113,8 @@ pub fn is_json(content_type: &str) -> bool {
         .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
 }
 
-fn body_error(kind: &'static str, msg: &str, input: Value) -> FieldError {
-    FieldError { kind, loc: vec!["body".into()], msg: msg.to_owned(), input, ctx: None }
+fn body_error(kind: &'static str, msg: &'static str, input: Value) -> FieldError {
+    FieldError { kind, loc: vec!["body".into()], msg: msg.into(), input: input.into(), ctx: None }
 }
 
 fn missing_body() -> FieldError {
@@ -108,8 +142,8 @@ fn bad_json(bytes: &[u8], error: &serde_json::Error) -> FieldError {
     FieldError {
         kind: "json_invalid",
         loc: vec!["body".into(), position.into()],
-        msg: "JSON decode error".to_owned(),
-        input: json!({}),
+        msg: "JSON decode error".into(),
+        input: json!({}).into(),
         ctx: Some(json!({ "error": reason })),
     }
 }

@@ -3,13 +3,15 @@
 //! Only what the operations use is understood; anything else is a programming error that the
 //! start of every test finds, since each operation's schema is compiled there.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use super::{Errors, FieldError, coerce};
+use super::{Errors, FieldError, Step, coerce};
 
 /// Stands for a password wherever a value is repeated to the client.
 const MASK: &str = "**********";
@@ -85,7 +87,12 @@ impl Rule {
     }
 
     /// Checks `value`, adds what is wrong to `errors`, and answers it in its proper type.
-    pub fn check(&self, value: &Value, loc: &mut Vec<Value>, errors: &mut Errors) -> Option<Value> {
+    pub fn check<'a>(
+        &'a self,
+        value: &'a Value,
+        loc: &mut Vec<Step<'a>>,
+        errors: &mut Errors,
+    ) -> Option<Value> {
         if self.nullable && value.is_null() {
             return Some(Value::Null);
         }
@@ -101,7 +108,7 @@ impl Rule {
                 Ok(checked) => Some(checked),
                 Err(refusal) => {
                     let shown = || if self.secret { Value::from(MASK) } else { value.clone() };
-                    errors.add(|| refusal.at(loc), value, shown);
+                    errors.add(|| refusal.at(loc), value, || shown().into());
                     None
                 }
             },
@@ -228,7 +235,7 @@ fn members(document: &Value, schema: &Value) -> Vec<Member> {
 /// Why a value was refused, before it is known where it stood.
 struct Refusal {
     kind: &'static str,
-    msg: String,
+    msg: Cow<'static, str>,
     ctx: Option<Value>,
 }
 
@@ -236,18 +243,19 @@ const STRING_TYPE: coerce::Refusal = ("string_type", "Input should be a valid st
 
 impl From<coerce::Refusal> for Refusal {
     fn from((kind, msg): coerce::Refusal) -> Self {
-        Self { kind, msg: msg.to_owned(), ctx: None }
+        Self { kind, msg: msg.into(), ctx: None }
     }
 }
 
 impl Refusal {
     fn new(kind: &'static str, msg: String, ctx: Value) -> Self {
-        Self { kind, msg, ctx: Some(ctx) }
+        Self { kind, msg: msg.into(), ctx: Some(ctx) }
     }
 
-    fn at(self, loc: &[Value]) -> FieldError {
+    fn at(self, loc: &[Step]) -> FieldError {
         let Self { kind, msg, ctx } = self;
-        FieldError { kind, loc: loc.to_vec(), msg, input: Value::Null, ctx }
+        let loc = loc.iter().map(Value::from).collect();
+        FieldError { kind, loc, msg, input: Value::Null.into(), ctx }
     }
 }
 
@@ -283,21 +291,22 @@ fn check_bounds<T: PartialOrd + std::fmt::Display + serde::Serialize>(
     Ok(())
 }
 
-fn check_object(
-    members: &[Member],
-    value: &Value,
-    loc: &mut Vec<Value>,
+fn check_object<'a>(
+    members: &'a [Member],
+    value: &'a Value,
+    loc: &mut Vec<Step<'a>>,
     errors: &mut Errors,
 ) -> Option<Value> {
     let Value::Object(sent) = value else {
         let msg = "Input should be a valid dictionary or object to extract fields from";
         let refusal = Refusal::from(("model_attributes_type", msg));
-        errors.add(|| refusal.at(loc), value, || value.clone());
+        errors.add(|| refusal.at(loc), value, || value.clone().into());
         return None;
     };
+    let beside = OnceCell::new();
     let mut checked = Map::new();
     for Member { name, required, rule } in members {
-        loc.push(Value::from(name.as_str()));
+        loc.push(Step::Name(name));
         match sent.get(name) {
             Some(value) => {
                 if let Some(value) = rule.check(value, loc, errors) {
@@ -306,7 +315,8 @@ fn check_object(
             }
             None if *required => {
                 let refusal = Refusal::from(("missing", "Field required"));
-                errors.add(|| refusal.at(loc), value, || without_secrets(members, sent));
+                let shown = || beside.get_or_init(|| without_secrets(members, sent)).clone();
+                errors.add(|| refusal.at(loc), value, shown);
             }
             None => {}
         }
@@ -316,33 +326,34 @@ fn check_object(
 }
 
 /// What was sent beside a missing member, passwords masked.
-fn without_secrets(members: &[Member], sent: &Map<String, Value>) -> Value {
+fn without_secrets(members: &[Member], sent: &Map<String, Value>) -> Arc<Value> {
     let mut shown = sent.clone();
     for member in members.iter().filter(|member| member.rule.secret) {
         if let Some(value) = shown.get_mut(&member.name) {
             *value = Value::from(MASK);
         }
     }
-    Value::Object(shown)
+    Value::Object(shown).into()
 }
 
-fn check_list(
-    item: &Rule,
+fn check_list<'a>(
+    item: &'a Rule,
     (min, max): (Option<u64>, Option<u64>),
-    value: &Value,
-    loc: &mut Vec<Value>,
+    value: &'a Value,
+    loc: &mut Vec<Step<'a>>,
     errors: &mut Errors,
 ) -> Option<Value> {
     let Value::Array(items) = value else {
         let refusal = Refusal::from(("list_type", "Input should be a valid list"));
-        errors.add(|| refusal.at(loc), value, || value.clone());
+        errors.add(|| refusal.at(loc), value, || value.clone().into());
         return None;
     };
     let actual = items.len() as u64;
     if let Some(min) = min.filter(|min| actual < *min) {
         let msg = format!("List should have at least {min} item after validation, not {actual}");
         let ctx = json!({ "field_type": "List", "min_length": min, "actual_length": actual });
-        errors.add(|| Refusal::new("too_short", msg, ctx).at(loc), value, || value.clone());
+        let refusal = Refusal::new("too_short", msg, ctx);
+        errors.add(|| refusal.at(loc), value, || value.clone().into());
         return None;
     }
     if let Some(max) = max.filter(|max| actual > *max) {
@@ -353,23 +364,24 @@ fn check_list(
     }
     let mut checked = Vec::with_capacity(items.len());
     for (index, value) in items.iter().enumerate() {
-        loc.push(Value::from(index));
+        loc.push(Step::Index(index));
         checked.extend(item.check(value, loc, errors));
         loc.pop();
     }
     Some(Value::Array(checked))
 }
 
-fn check_mapping(
-    rule: &Rule,
+fn check_mapping<'a>(
+    rule: &'a Rule,
     max: Option<u64>,
-    value: &Value,
-    loc: &mut Vec<Value>,
+    value: &'a Value,
+    loc: &mut Vec<Step<'a>>,
     errors: &mut Errors,
 ) -> Option<Value> {
     let Value::Object(entries) = value else {
         let msg = "Input should be a valid dictionary";
-        errors.add(|| Refusal::from(("dict_type", msg)).at(loc), value, || value.clone());
+        let refusal = Refusal::from(("dict_type", msg));
+        errors.add(|| refusal.at(loc), value, || value.clone().into());
         return None;
     };
     let actual = entries.len() as u64;
@@ -382,7 +394,7 @@ fn check_mapping(
     }
     let mut checked = Map::new();
     for (key, value) in entries {
-        loc.push(Value::from(key.as_str()));
+        loc.push(Step::Name(key));
         if let Some(value) = rule.check(value, loc, errors) {
             checked.insert(key.clone(), value);
         }
