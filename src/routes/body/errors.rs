@@ -40,19 +40,21 @@ impl Errors {
     /// enough to refuse the body.
     pub(super) fn add(
         &mut self,
-        error: impl FnOnce() -> FieldError,
+        error: impl FnOnce(Arc<Value>) -> FieldError,
         value: &Value,
         shown: impl FnOnce() -> Arc<Value>,
     ) {
         if self.found.len() == MOST {
             return;
         }
-        let mut error = error();
-        if let Some(room) = after(self.room, value) {
-            self.room = room;
-            error.input = shown();
-        }
-        self.found.push(error);
+        let input = match after(self.room, value) {
+            Some(room) => {
+                self.room = room;
+                shown()
+            }
+            None => Value::Null.into(),
+        };
+        self.found.push(error(input));
     }
 
     /// Adds an error as it is.

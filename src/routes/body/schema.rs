@@ -108,7 +108,7 @@ impl Rule {
                 Ok(checked) => Some(checked),
                 Err(refusal) => {
                     let shown = || if self.secret { Value::from(MASK) } else { value.clone() };
-                    errors.add(|| refusal.at(loc), value, || shown().into());
+                    errors.add(|input| refusal.at(loc, input), value, || shown().into());
                     None
                 }
             },
@@ -252,10 +252,10 @@ impl Refusal {
         Self { kind, msg: msg.into(), ctx: Some(ctx) }
     }
 
-    fn at(self, loc: &[Step]) -> FieldError {
+    fn at(self, loc: &[Step], input: Arc<Value>) -> FieldError {
         let Self { kind, msg, ctx } = self;
         let loc = loc.iter().map(Value::from).collect();
-        FieldError { kind, loc, msg, input: Value::Null.into(), ctx }
+        FieldError { kind, loc, msg, input, ctx }
     }
 }
 
@@ -300,7 +300,7 @@ fn check_object<'a>(
     let Value::Object(sent) = value else {
         let msg = "Input should be a valid dictionary or object to extract fields from";
         let refusal = Refusal::from(("model_attributes_type", msg));
-        errors.add(|| refusal.at(loc), value, || value.clone().into());
+        errors.add(|input| refusal.at(loc, input), value, || value.clone().into());
         return None;
     };
     let beside = OnceCell::new();
@@ -316,7 +316,7 @@ fn check_object<'a>(
             None if *required => {
                 let refusal = Refusal::from(("missing", "Field required"));
                 let shown = || beside.get_or_init(|| without_secrets(members, sent)).clone();
-                errors.add(|| refusal.at(loc), value, shown);
+                errors.add(|input| refusal.at(loc, input), value, shown);
             }
             None => {}
         }
@@ -345,7 +345,7 @@ fn check_list<'a>(
 ) -> Option<Value> {
     let Value::Array(items) = value else {
         let refusal = Refusal::from(("list_type", "Input should be a valid list"));
-        errors.add(|| refusal.at(loc), value, || value.clone().into());
+        errors.add(|input| refusal.at(loc, input), value, || value.clone().into());
         return None;
     };
     let actual = items.len() as u64;
@@ -353,13 +353,13 @@ fn check_list<'a>(
         let msg = format!("List should have at least {min} item after validation, not {actual}");
         let ctx = json!({ "field_type": "List", "min_length": min, "actual_length": actual });
         let refusal = Refusal::new("too_short", msg, ctx);
-        errors.add(|| refusal.at(loc), value, || value.clone().into());
+        errors.add(|input| refusal.at(loc, input), value, || value.clone().into());
         return None;
     }
     if let Some(max) = max.filter(|max| actual > *max) {
         let msg = format!("List should have at most {max} items after validation, not {actual}");
         let ctx = json!({ "field_type": "List", "max_length": max, "actual_length": actual });
-        errors.push(Refusal::new("too_long", msg, ctx).at(loc));
+        errors.push(Refusal::new("too_long", msg, ctx).at(loc, Value::Null.into()));
         return None;
     }
     let mut checked = Vec::with_capacity(items.len());
@@ -381,7 +381,7 @@ fn check_mapping<'a>(
     let Value::Object(entries) = value else {
         let msg = "Input should be a valid dictionary";
         let refusal = Refusal::from(("dict_type", msg));
-        errors.add(|| refusal.at(loc), value, || value.clone().into());
+        errors.add(|input| refusal.at(loc, input), value, || value.clone().into());
         return None;
     };
     let actual = entries.len() as u64;
@@ -389,7 +389,7 @@ fn check_mapping<'a>(
         let msg =
             format!("Dictionary should have at most {max} items after validation, not {actual}");
         let ctx = json!({ "field_type": "Dictionary", "max_length": max, "actual_length": actual });
-        errors.push(Refusal::new("too_long", msg, ctx).at(loc));
+        errors.push(Refusal::new("too_long", msg, ctx).at(loc, Value::Null.into()));
         return None;
     }
     let mut checked = Map::new();
