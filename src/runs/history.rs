@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params, params_from_iter};
 use serde_json::Value;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -416,24 +416,15 @@ fn put(connection: &Connection, Kept { record, result }: &Kept) -> rusqlite::Res
 fn prune(connection: &Connection, (days, runs): (u32, u32)) -> rusqlite::Result<Vec<Uuid>> {
     let age = SignedDuration::from_hours(24 * i64::from(days));
     let oldest = Timestamp::now().checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH);
-    let id = |row: &Row| row.get::<_, String>(0);
-    let too_old = "SELECT id FROM runs WHERE ended < ?1";
-    let too_many = "SELECT id FROM runs WHERE ended >= ?1
-                    ORDER BY ended DESC, id DESC LIMIT -1 OFFSET ?2";
-    // One statement could do it, with a few temporary tables, whose memory the server would keep.
-    let transaction = connection.unchecked_transaction()?;
-    let mut gone = Vec::new();
-    gone.extend(transaction.prepare_cached(too_old)?.query_map([oldest.as_second()], id)?);
-    let limits = params![oldest.as_second(), runs];
-    gone.extend(transaction.prepare_cached(too_many)?.query_map(limits, id)?);
-    let gone: Vec<String> = gone.into_iter().collect::<Result<_, _>>()?;
-    let mut delete = transaction.prepare_cached("DELETE FROM runs WHERE id = ?1")?;
-    for id in &gone {
-        delete.execute([id])?;
-    }
-    drop(delete);
-    transaction.commit()?;
-    Ok(gone.iter().filter_map(|id| id.parse().ok()).collect())
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM runs WHERE ended < ?1 OR id IN (
+             SELECT id FROM runs WHERE ended IS NOT NULL
+             ORDER BY ended DESC, id DESC LIMIT -1 OFFSET ?2
+         ) RETURNING id",
+    )?;
+    let rows =
+        statement.query_map(params![oldest.as_second(), runs], |row| row.get::<_, String>(0))?;
+    rows.filter_map(|id| id.map(|id| id.parse().ok()).transpose()).collect()
 }
 
 /// Opens the database, if need be after another process has let go of it.
