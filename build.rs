@@ -1,5 +1,5 @@
-//! Prepares what the server hands out as it is: the document and ReDoc, each compressed once,
-//! here, rather than by every server at its start.
+//! Lays out the code of the program, and prepares what the server hands out as it is: the document
+//! and ReDoc, each compressed once, here, rather than by every server at its start.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Write;
@@ -28,7 +28,7 @@ fn lay_out_code() {
     let layout = "cold-text.ld";
     println!("cargo::rerun-if-changed={layout}");
     let folder = env::var("CARGO_MANIFEST_DIR").expect("Cargo sets it");
-    println!("cargo::rustc-link-arg-bins=-Wl,-T,{folder}/{layout}");
+    println!("cargo::rustc-link-arg-bins=-T{folder}/{layout}");
     let version = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
     let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let minor = version.ok().and_then(|text| text.trim().strip_prefix("glibc 2.")?.parse().ok());

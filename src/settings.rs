@@ -303,6 +303,8 @@ fn runner(
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
 
     fn from(pairs: &[(&str, &str)]) -> Result<Settings, String> {
@@ -321,6 +323,18 @@ mod tests {
         assert_eq!((settings.host.as_str(), settings.port), ("0.0.0.0", 8000));
         assert!(!settings.debug);
         assert_eq!(settings.runner, root.join(".venv/bin/ansible-runner"));
+    }
+
+    #[test]
+    fn the_log_has_a_level_and_levels_by_module() {
+        let log = from(&[("RANGE42_LOG", "warn,range42_backend_api::runs=debug")]).unwrap().log;
+        assert!(log.would_enable("range42_backend_api::runs::work", &Level::DEBUG));
+        assert!(log.would_enable("range42_backend_api::routes", &Level::WARN));
+        assert!(!log.would_enable("range42_backend_api::routes", &Level::INFO));
+        let log = from(&[]).unwrap().log;
+        assert!(
+            log.would_enable("hyper", &Level::INFO) && !log.would_enable("hyper", &Level::DEBUG)
+        );
     }
 
     #[test]

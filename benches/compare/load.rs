@@ -69,25 +69,27 @@ pub async fn requests_per_second(server: &Server, kind: Kind) -> f64 {
 /// Reads one answer, which must say how long it is, and returns its status.
 async fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> u16 {
     answer.clear();
-    let mut end = None;
-    loop {
-        if let Some((status, length)) = end {
-            if answer.len() >= length {
-                return status;
-            }
-        } else if let Some(head) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-            let text = str::from_utf8(&answer[..head]).expect("a head of plain text");
-            let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
-            let length = text.lines().find_map(|line| {
-                let (name, value) = line.split_once(':')?;
-                let is_length = name.eq_ignore_ascii_case("content-length");
-                is_length.then(|| value.trim().parse::<usize>().expect("a number"))
-            });
-            end = Some((status.expect("a status"), head + 4 + length.expect("a length")));
-            continue;
+    let head = loop {
+        receive(stream, answer).await;
+        if let Some(head) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            break head;
         }
-        assert_ne!(stream.read_buf(answer).await.expect("an answer"), 0, "the server hung up");
+    };
+    let text = str::from_utf8(&answer[..head]).expect("a head of plain text");
+    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let length = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    let (status, length) = (status.expect("a status"), length.expect("a length"));
+    while answer.len() < head + 4 + length {
+        receive(stream, answer).await;
     }
+    status
+}
+
+async fn receive(stream: &mut TcpStream, answer: &mut Vec<u8>) {
+    assert_ne!(stream.read_buf(answer).await.expect("an answer"), 0, "the server hung up");
 }
 
 /// Lets `clients` repeat a request for some time; answers how many succeeded in how long.

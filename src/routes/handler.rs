@@ -8,7 +8,7 @@ use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::body::{self, FieldError, Rule};
 use super::operation::{Answer, Method, Operation};
@@ -145,7 +145,7 @@ impl Endpoint {
         // The result of a run that succeeded needs no log.
         let needs_log = !(status == StatusCode::OK && self.answers_result(as_json));
         let log = if needs_log { self.log(view, ended.log_from).await } else { Vec::new() };
-        (status, self.body(ended, &log, as_json)).into_response()
+        self.tell(status, ended, &log, as_json)
     }
 
     fn answers_result(&self, as_json: bool) -> bool {
@@ -166,21 +166,19 @@ impl Endpoint {
         }
     }
 
-    fn body(&self, ended: &Ended, log: &[String], as_json: bool) -> Response {
+    fn tell(&self, status: StatusCode, ended: &Ended, log: &[String], as_json: bool) -> Response {
         let Ended { rc, result, error, .. } = ended;
         let (rc, error) = (*rc, error.as_deref());
         let (result, log_multiline) = match (self.operation.answer, error) {
-            (Answer::Guest, None) => return Json(result.first()).into_response(),
-            (Answer::Guest, Some(error)) => {
-                return Json(json!({ "detail": error })).into_response();
-            }
+            (Answer::Guest, None) => return (status, Json(result.first())).into_response(),
+            (Answer::Guest, Some(error)) => return error::refused(status, error),
             (Answer::Result { .. }, None) if as_json => (Some(&result[..]), None),
             (Answer::Result { .. }, Some(_)) if as_json => {
                 (Some(&result[..]), Some(&log[log.len().saturating_sub(FAILURE_LINES)..]))
             }
             _ => (None, Some(log)),
         };
-        Json(RunAnswer { rc, result, error, log_multiline }).into_response()
+        (status, Json(RunAnswer { rc, result, error, log_multiline })).into_response()
     }
 
     /// With `DEBUG=true` a 422 has the verbose shape, and its errors are logged. No input is
