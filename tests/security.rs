@@ -228,7 +228,26 @@ async fn keys_of_guests_are_the_operation_s_own() {
     assert!(server.take_calls().is_empty());
 }
 
-/// Members that an operation does not read get nowhere, whatever they are called.
+/// A refusal repeats what was sent, but for a password: neither one that is wrong, nor one that
+/// stands beside a member that is missing, nor in the verbose shape.
+#[tokio::test]
+async fn a_refusal_repeats_no_password() {
+    let path = "/v0/admin/run/bundles/core/linux/ubuntu/configure/add-user";
+    for debug in ["false", "true"] {
+        let server = StubServer::start(|_, env| {
+            env.insert("DEBUG".to_owned(), debug.to_owned());
+        });
+        for (password, errors) in [(json!("right.Horse-1"), 4), (json!("wrong Horse"), 5)] {
+            let body = json!({ "proxmox_node": "n", "password": password });
+            let answer = server.client.json("POST", path, &body).await;
+            assert_eq!(answer.status, 422, "{}", answer.text);
+            assert!(!answer.text.contains("Horse"), "{}", answer.text);
+            assert_eq!(answer.text.matches("\"**********\"").count(), errors, "{}", answer.text);
+        }
+        assert!(server.take_calls().is_empty());
+    }
+}
+
 /// A body of 1 MB answers no more than a body of 1 MB could have said at once.
 #[tokio::test]
 async fn a_refusal_is_small_however_large_the_body() {
@@ -259,6 +278,7 @@ async fn a_refusal_is_small_however_large_the_body() {
     assert_eq!(answer.json()["detail"][0]["input"], little);
 }
 
+/// Members that an operation does not read get nowhere, whatever they are called.
 #[tokio::test]
 async fn variables_have_fixed_names() {
     let server = StubServer::start(|_, _| {});
