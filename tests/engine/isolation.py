@@ -276,6 +276,12 @@ class Isolation(unittest.TestCase):
             self.assertEqual(engine.run(self.job(files("- debug: {msg: hi}"))), 0)
         self.assertEqual(spent(engine), ["it has run 2 jobs"])
 
+    def test_it_asks_for_a_successor_when_it_has_grown(self):
+        engine = self.engine(MOST_GROWTH=-1 << 40)  # bytes, so that any size is too much
+        for _ in range(2):
+            self.assertEqual(engine.run(self.job(files("- debug: {msg: hi}"))), 0)
+        self.assertRegex(" ".join(spent(engine)), r"^it has grown to \d+ MB$")
+
     def test_it_refuses_jobs_when_ansible_has_changed_on_disk(self):
         engine = self.engine()
         config = os.path.join(self.home, ".ansible.cfg")
