@@ -24,8 +24,9 @@ use serde_json::{Value, json};
 use started::Started;
 use table::{Figure, Table};
 
-/// How long each measurement of throughput lasts.
-const LOAD_TIME: Duration = Duration::from_secs(5);
+/// How long each measurement of throughput lasts, and how often each server has its turn.
+const LOAD_TIME: Duration = Duration::from_secs(2);
+const LOAD_ROUNDS: usize = 10;
 /// How long runs are started for, to count those that end.
 const RUNS_TIME: Duration = Duration::from_secs(20);
 /// Clients that start runs at the same time.
@@ -132,11 +133,13 @@ async fn main() {
     for (name, request) in
         [("invalid requests", load::Kind::Invalid), ("openapi.json", load::Kind::Document)]
     {
-        let mut rates = Vec::new();
-        for server in &servers {
-            rates.push(Figure::one(load::requests_per_second(server, request).await));
+        let mut rates = vec![Vec::new(); servers.len()];
+        for _ in 0..LOAD_ROUNDS {
+            for (index, server) in servers.iter().enumerate() {
+                rates[index].push(load::requests_per_second(server, request).await);
+            }
         }
-        table.add(name, "requests/s", true, rates);
+        table.add(name, "requests/s", true, rates.into_iter().map(Figure::of).collect());
     }
     let after = servers.iter().map(|server| memory::of_server(&server.base)).collect();
     table.add("memory after, all processes", "MiB", false, after);

@@ -21,10 +21,14 @@ impl Figure {
 
     /// The median of some times, in milliseconds.
     pub fn of_times(times: &[Duration]) -> Self {
-        let mut millis: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1000.0).collect();
-        millis.sort_by(f64::total_cmp);
-        let (least, greatest) = (millis[0], millis[millis.len() - 1]);
-        Self { values: Some((millis[millis.len() / 2], least, greatest)) }
+        Self::of(times.iter().map(|time| time.as_secs_f64() * 1000.0).collect())
+    }
+
+    /// The median of some values.
+    pub fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let (least, greatest) = (values[0], values[values.len() - 1]);
+        Self { values: Some((values[values.len() / 2], least, greatest)) }
     }
 
     fn text(&self) -> String {
