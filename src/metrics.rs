@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::ansible::engine;
 use crate::runs::State;
 
 /// The labels of a request.
@@ -38,6 +39,13 @@ pub struct PollLabels {
     pub result: &'static str,
 }
 
+/// The label of an engine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EngineLabels {
+    /// Its name.
+    pub engine: &'static str,
+}
+
 /// Polls of Proxmox, by result.
 pub type Polls = Family<PollLabels, Counter>;
 
@@ -59,6 +67,8 @@ pub struct Metrics {
     runs_ended: Family<RunLabels, Counter>,
     /// How long runs took, from the start of their work.
     run_seconds: Histogram,
+    /// 1 for the engine that would start a playbook now, 0 for the other.
+    engine_serves: Family<EngineLabels, Gauge>,
     /// How long tasks took.
     pub task_seconds: Histogram,
     /// How many runs wait for their turn.
@@ -70,7 +80,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at zero. `engine` is what starts playbook runs.
+    /// All at zero. `engine` is the one that was chosen to start playbook runs.
     pub fn new(engine: &'static str) -> Self {
         let mut registry = Registry::with_prefix("range42");
         let new = Self {
@@ -81,6 +91,7 @@ impl Metrics {
             run_seconds: Histogram::new([
                 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1200.0, 3600.0,
             ]),
+            engine_serves: Family::default(),
             task_seconds: Histogram::new([0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0]),
             queue_length: Gauge::default(),
             websocket_clients: Gauge::default(),
@@ -92,6 +103,11 @@ impl Metrics {
         registry.register("runs", "Runs that have not ended", new.runs.clone());
         registry.register("runs_ended", "Runs that have ended", new.runs_ended.clone());
         registry.register("run_seconds", "Time that runs took", new.run_seconds.clone());
+        registry.register(
+            "engine_serves",
+            "1 for the engine that would start a playbook now",
+            new.engine_serves.clone(),
+        );
         registry.register("task_seconds", "Time that tasks took", new.task_seconds.clone());
         registry.register("queue_length", "Runs waiting for their turn", new.queue_length.clone());
         registry.register(
@@ -101,7 +117,7 @@ impl Metrics {
         );
         registry.register("polls", "Polls of Proxmox by result", new.polls.clone());
         let build = [("version", env!("CARGO_PKG_VERSION")), ("engine", engine)];
-        registry.register("build", "The version and its engine", Info::new(build));
+        registry.register("build", "The version, and the engine that was chosen", Info::new(build));
         for state in State::ALL {
             if state.is_final() {
                 drop(new.runs_ended.get_or_create(&RunLabels { state }));
@@ -125,6 +141,15 @@ impl Metrics {
             self.runs
                 .get_or_create(&RunLabels { state })
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Says which engine would start a playbook now.
+    pub fn engine_serves(&self, name: &str) {
+        for engine in engine::NAMES {
+            self.engine_serves
+                .get_or_create(&EngineLabels { engine })
+                .set(i64::from(engine == name));
         }
     }
 

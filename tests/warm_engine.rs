@@ -331,9 +331,16 @@ async fn a_server_answers_the_same_from_either_engine() {
         answer.json()
     };
     let describe = || client.app.runs.engine();
+    let serves = async |engine: &str| {
+        let measured = client.get("/metrics").await.text;
+        let line = format!("range42_engine_serves{{engine=\"{engine}\"}} 1\n");
+        assert!(measured.contains(&line), "{line} in\n{measured}");
+    };
 
+    serves("process").await;
     let cold = without_uptime(post("list", &list).await);
     until(|| describe().starts_with("warm (ansible-core"), describe).await;
+    serves("warm").await;
     let ready = client.get("/readyz").await.json();
     assert!(ready["checks"]["runner"]["reason"].as_str().unwrap().contains("engine warm ("));
     assert_eq!(without_uptime(post("list", &list).await), cold);

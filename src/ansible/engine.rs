@@ -19,6 +19,15 @@ pub const RUN_ID_VARIABLE: &str = "RANGE42_RUN_ID";
 /// Variables of the server that no run may see.
 const SECRETS: [&str; 2] = ["VAULT_PASSWORD", "RANGE42_GATEWAY_SECRET"];
 
+/// The engine that starts a new `ansible-runner` for each run.
+pub const PROCESS: &str = "process";
+
+/// The engine that forks a Python that has Ansible loaded.
+pub const WARM: &str = "warm";
+
+/// The names of all engines.
+pub const NAMES: [&str; 2] = [PROCESS, WARM];
+
 /// What an engine is given: a finished private data dir and how to call Ansible on it.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -89,6 +98,12 @@ pub trait Engine: Send + Sync {
     /// A name for metrics and logs.
     fn name(&self) -> &'static str;
 
+    /// The name of the engine that would start a run now: this one, or the one that it leaves
+    /// runs to where it cannot.
+    fn serves(&self) -> &'static str {
+        self.name()
+    }
+
     /// What it is doing and why, for a person who asks whether the server is well.
     fn describe(&self) -> String {
         self.name().to_owned()
@@ -143,7 +158,7 @@ impl ProcessEngine {
 
 impl Engine for ProcessEngine {
     fn name(&self) -> &'static str {
-        "process"
+        PROCESS
     }
 
     fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Launched, LaunchError>> {

@@ -19,7 +19,7 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::engine::{Engine, Job, LaunchError, Launched, ProcessEngine, RUN_ID_VARIABLE};
+use super::engine::{Engine, Job, LaunchError, Launched, ProcessEngine, RUN_ID_VARIABLE, WARM};
 use super::processes::{self, Stop};
 use super::workdir::with_own_temporary_folder;
 use server::{Event, Listener, Refusal, Server, Starting};
@@ -87,7 +87,11 @@ impl WarmEngine {
 
 impl Engine for WarmEngine {
     fn name(&self) -> &'static str {
-        "warm"
+        WARM
+    }
+
+    fn serves(&self) -> &'static str {
+        if self.parts.state().server.is_some() { WARM } else { self.parts.process.name() }
     }
 
     fn describe(&self) -> String {

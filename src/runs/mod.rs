@@ -327,10 +327,11 @@ impl Runs {
         self.inner.live().closed
     }
 
-    /// Brings the measures of the runs that have not ended up to date.
+    /// Brings the measures of the runs that have not ended, and of the engine, up to date.
     pub fn measure(&self) {
         let states = self.inner.live().runs.values().map(|run| run.view().record.state).collect();
         self.inner.metrics.count_runs(states);
+        self.inner.metrics.engine_serves(self.inner.engine.serves());
     }
 
     /// The engine that starts playbook runs, and how it is.

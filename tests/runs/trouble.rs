@@ -366,6 +366,8 @@ async fn the_server_says_how_it_is() {
         "range42_runs{state=\"running\"} 0",
         "range42_queue_length 0",
         "range42_run_seconds_count 1",
+        "range42_engine_serves{engine=\"process\"} 1",
+        "range42_engine_serves{engine=\"warm\"} 0",
         "range42_websocket_clients 0",
         "range42_build_info{version=",
     ] {
