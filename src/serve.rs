@@ -92,7 +92,7 @@ fn engine(settings: &Settings) -> Box<dyn Engine> {
     }
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM, SIGINT or SIGHUP.
 pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let mut signals = Signals::listen()?;
     let limits = settings.limits.clone();
@@ -142,6 +142,8 @@ async fn end_runs(runs: &Runs, wait: Duration, signals: &mut Signals) {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Its terminal was closed; none where whoever started the server wants it to stay then.
+    hang_up: Option<Signal>,
 }
 
 impl Signals {
@@ -149,6 +151,7 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: if ignores_hang_up() { None } else { Some(signal(SignalKind::hangup())?) },
         })
     }
 
@@ -156,6 +159,22 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => tracing::info!("SIGTERM: ending"),
             _ = self.interrupt.recv() => tracing::info!("SIGINT: ending"),
+            () = hung_up(&mut self.hang_up) => tracing::info!("SIGHUP: ending"),
         }
     }
+}
+
+async fn hung_up(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => signal.recv().await.map_or((), |()| ()),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the server was started with SIGHUP ignored, as by `nohup`. The kernel shows the
+/// ignored signals as a mask in which bit 0 is signal 1 (proc_pid_status(5)).
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|m| m & 1 == 1)
 }

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use cap_std::ambient_authority;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use regex::Regex;
+use rustix::fs::OFlags;
 use thiserror::Error;
 
 use crate::settings::Settings;
@@ -99,7 +100,10 @@ pub fn find_named(settings: &Settings, root: Root, name: &str) -> Result<Playboo
 pub fn is_within(tree: &Path, root: Root, file: &str) -> bool {
     let open = || -> std::io::Result<bool> {
         let folder = Dir::open_ambient_dir(tree, ambient_authority())?.open_dir(root.folder())?;
-        Ok(folder.open(file)?.metadata()?.is_file())
+        // Opening a FIFO would wait for a writer.
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
+        Ok(folder.open_with(file, &options)?.metadata()?.is_file())
     };
     open().unwrap_or(false)
 }

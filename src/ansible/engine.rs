@@ -19,6 +19,23 @@ pub const RUN_ID_VARIABLE: &str = "RANGE42_RUN_ID";
 /// Variables of the server that no run may see.
 const SECRETS: [&str; 2] = ["VAULT_PASSWORD", "RANGE42_GATEWAY_SECRET"];
 
+/// Variables that change what ansible-runner 2.4 runs or reports, whatever the private data dir
+/// says: its command line takes the first five as defaults of options (`__main__.py`), and its
+/// callback plugin leaves events out or fails because of the others (`awx_display.py`).
+/// `ANSIBLE_ROLES_PATH` reaches ansible-playbook through `env/envvars`, ours after the user's.
+const READ_BY_THE_RUNNER: [&str; 10] = [
+    "ANSIBLE_ROLES_PATH",
+    "RUNNER_BINARY",
+    "RUNNER_PLAYBOOK",
+    "RUNNER_ROLE",
+    "RUNNER_MODULE",
+    "RUNNER_OMIT_EVENTS",
+    "RUNNER_ONLY_FAILED_EVENTS",
+    "JOB_ID",
+    "AD_HOC_COMMAND_ID",
+    "PROJECT_UPDATE_ID",
+];
+
 /// The engine that starts a new `ansible-runner` for each run.
 pub const PROCESS: &str = "process";
 
@@ -145,8 +162,8 @@ impl ProcessEngine {
 
     /// Gives a command the environment of a run.
     pub(super) fn surround(&self, command: &mut Command, run_id: &str) {
-        for secret in SECRETS {
-            command.env_remove(secret);
+        for name in SECRETS.iter().chain(&READ_BY_THE_RUNNER) {
+            command.env_remove(name);
         }
         command
             .env("PATH", search_path(&self.runner))

@@ -117,19 +117,77 @@ pub fn hosts_file(inventory_dir: &Path) -> Result<Value, InventoryError> {
     read(&inventory_dir.join("hosts.yml"))
 }
 
-/// Every API host that the inventory names, in `hosts.yml` or in its variable files.
-///
-/// A host that is computed or vaulted cannot be compared with; it is listed as it stands, so
-/// that the inventory still counts as one that names its hosts.
-pub fn api_hosts(inventory_dir: &Path) -> Result<Vec<String>, InventoryError> {
-    let mut hosts = Vec::new();
-    collect(&hosts_file(inventory_dir)?, &mut hosts);
-    for folder in ["group_vars", "host_vars"] {
-        for file in yaml_files(&inventory_dir.join(folder)) {
-            collect(&read(&file)?, &mut hosts);
+/// The variables that say where the API is and who asks there.
+const API_ACCESS: [&str; 4] =
+    ["proxmox_api_host", "proxmox_api_user", "proxmox_api_token_id", "proxmox_api_token_secret"];
+
+/// What an Ansible vault file begins with.
+const VAULTED: &str = "$ANSIBLE_VAULT;";
+
+/// What the variables of a run say about access to a Proxmox API.
+#[derive(Debug, Default)]
+pub struct ApiAccess {
+    /// The hosts that are named in plain text, each with its port.
+    hosts: Vec<String>,
+    /// Whether they name a host or a token, or may do so in what is vaulted.
+    any: bool,
+}
+
+impl ApiAccess {
+    /// Whether a client may choose this host. It gets the operator's token, so where the
+    /// operator has set up any access only a host that the variables name will do.
+    pub fn admits(&self, host: &str) -> bool {
+        !self.any || self.hosts.contains(&with_port(host))
+    }
+
+    fn read(&mut self, file: &Path) -> Result<(), InventoryError> {
+        let text = std::fs::read_to_string(file).map_err(|e| unreadable(file, e.to_string()))?;
+        if text.starts_with(VAULTED) {
+            self.any = true;
+            return Ok(());
+        }
+        self.collect(&parse(file, &text)?);
+        Ok(())
+    }
+
+    fn collect(&mut self, value: &Value) {
+        match value {
+            Value::Mapping(members) => {
+                for (name, value) in members {
+                    let name = name.as_str().unwrap_or_default();
+                    self.any |= API_ACCESS.contains(&name);
+                    if name == API_ACCESS[0] {
+                        self.hosts.extend(value.as_str().map(with_port));
+                    }
+                    self.collect(value);
+                }
+            }
+            Value::Sequence(items) => items.iter().for_each(|item| self.collect(item)),
+            Value::Tagged(tagged) => self.collect(&tagged.value),
+            _ => {}
         }
     }
-    Ok(hosts)
+}
+
+/// What the variables in these folders and in the file `more` say about access to the API: an
+/// inventory dir, and the folder of the playbooks, which may have `group_vars` as well.
+pub fn api_access(folders: &[&Path], more: Option<&Path>) -> Result<ApiAccess, InventoryError> {
+    let mut access = ApiAccess::default();
+    for folder in folders {
+        for file in files(folder) {
+            access.read(&file)?;
+        }
+    }
+    more.map_or(Ok(()), |file| access.read(file))?;
+    Ok(access)
+}
+
+/// The files of variables of an inventory dir.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let hosts = dir.join("hosts.yml");
+    let folders = ["group_vars", "host_vars"].map(|folder| dir.join(folder));
+    let hosts = hosts.exists().then_some(hosts);
+    hosts.into_iter().chain(folders.iter().flat_map(|folder| yaml_files(folder))).collect()
 }
 
 /// The plain texts and numbers of all variables of the inventory, and of the file `more`, whose
@@ -140,12 +198,9 @@ pub fn texts(
     more: Option<&Path>,
     wanted: &dyn Fn(&str) -> bool,
 ) -> Vec<String> {
-    let folders = ["group_vars", "host_vars"].map(|folder| inventory_dir.join(folder));
-    let mut files = vec![inventory_dir.join("hosts.yml")];
-    files.extend(folders.iter().flat_map(|folder| yaml_files(folder)));
-    files.extend(more.map(Path::to_owned));
+    let files = files(inventory_dir).into_iter().chain(more.map(Path::to_owned));
     let mut found = Vec::new();
-    for document in files.iter().filter_map(|file| read(file).ok()) {
+    for document in files.filter_map(|file| read(&file).ok()) {
         collect_texts(&document, wanted, false, &mut found);
     }
     found
@@ -177,28 +232,14 @@ fn collect_texts(
     }
 }
 
-fn collect(value: &Value, hosts: &mut Vec<String>) {
-    match value {
-        Value::Mapping(members) => {
-            for (key, value) in members {
-                if key.as_str() == Some("proxmox_api_host") {
-                    hosts.push(value.as_str().map(with_port).unwrap_or_default());
-                }
-                collect(value, hosts);
-            }
-        }
-        Value::Sequence(items) => items.iter().for_each(|item| collect(item, hosts)),
-        _ => {}
-    }
-}
-
 fn yaml_files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut files = Vec::new();
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.is_dir() {
             files.extend(yaml_files(&path));
-        } else if path.extension().is_none_or(|e| e == "yml" || e == "yaml" || e == "json") {
+        // Ansible passes over a dangling link, and nothing reads a FIFO.
+        } else if path.is_file() && path.extension().is_none_or(|e| e == "yml" || e == "yaml" || e == "json") {
             files.push(path);
         }
     }

@@ -75,7 +75,7 @@ fn was_asked_for(origin: &HeaderValue, request: &Request) -> bool {
 /// Whether the page is one of this server's own, as its gateway's clients see it if it has one
 /// that is believed. The scheme is compared where such a gateway tells it, and nothing else
 /// knows it.
-fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+pub fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     let Some((scheme, authority)) = origin else { return false };
     let told = |name| {

@@ -161,8 +161,8 @@ fn preference() -> Value {
         "name": "Prefer",
         "in": "header",
         "description": "`respond-async` answers 202 at once, with the run in Location; `wait=N` waits N seconds for the end before it does (RFC 7240).",
+        // No example: Swagger UI would send it with every request.
         "schema": { "type": "string" },
-        "example": "respond-async",
     })
 }
 

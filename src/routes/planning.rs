@@ -147,14 +147,16 @@ fn require_known_api(settings: &Settings, host: &ApiHost) -> Result<(), Error> {
     if host.is_empty() {
         return Ok(());
     }
-    let known = inventory::api_hosts(&settings.inventory).map_err(|e| {
+    let playbooks = settings.local_playbooks.join("playbooks");
+    let folders = [settings.inventory.as_path(), &playbooks];
+    let known = inventory::api_access(&folders, settings.vars_file.as_deref()).map_err(|e| {
         let unknown = "so it cannot be told whether this is an API host of the inventory";
         Error::BadRequest(format!("proxmox_api_host: {e}, {unknown}"))
     })?;
-    if known.is_empty() || known.contains(&inventory::with_port(host.as_str())) {
+    if known.admits(host.as_str()) {
         return Ok(());
     }
-    let refused = "proxmox_api_host is not one of the API hosts that the inventory names";
+    let refused = "proxmox_api_host is not one of the API hosts that the inventory names in plain text";
     Err(Error::BadRequest(refused.to_owned()))
 }
 

@@ -57,6 +57,8 @@ impl fmt::Display for Claim {
 #[derive(Debug, Default)]
 pub struct Claimed<'a> {
     guests: HashMap<(&'a str, &'a str), Uuid>,
+    /// By node and group: some run with a guest of that group.
+    guests_of_group: HashMap<(&'a str, &'a str), Uuid>,
     groups: HashMap<(&'a str, &'a str), Uuid>,
     hosts: HashMap<(Option<&'a str>, Option<&'a str>), Uuid>,
     others: HashMap<&'a str, Uuid>,
@@ -74,8 +76,13 @@ impl<'a> Claimed<'a> {
             match claim {
                 Claim::Guest { node, id, group } => {
                     self.guests.entry((node, id)).or_insert(run);
-                    if group.is_none() {
-                        self.any_guest.entry(node).or_insert(run);
+                    match group {
+                        Some(group) => {
+                            self.guests_of_group.entry((node, group)).or_insert(run);
+                        }
+                        None => {
+                            self.any_guest.entry(node).or_insert(run);
+                        }
                     }
                 }
                 Claim::Group { node, name } => {
@@ -107,10 +114,13 @@ impl<'a> Claimed<'a> {
                     Some(name) => self.groups.get(&(node.as_str(), name.as_str())),
                 })
             }
-            Claim::Group { node, name } => self
-                .groups
-                .get(&(node.as_str(), name.as_str()))
-                .or_else(|| self.any_guest.get(node.as_str())),
+            Claim::Group { node, name } => {
+                let of_group = (node.as_str(), name.as_str());
+                self.groups
+                    .get(&of_group)
+                    .or_else(|| self.guests_of_group.get(&of_group))
+                    .or_else(|| self.any_guest.get(node.as_str()))
+            }
             Claim::Host { playbook, name: None } => self.any_host.get(&playbook.as_deref()),
             Claim::Host { playbook, name } => {
                 let playbook = playbook.as_deref();
@@ -164,6 +174,7 @@ mod tests {
             (guest("1", None), guest("2", None), false),
             (guest("1", None), elsewhere.clone(), false),
             (guest("1", None), group("admin"), true),
+            (guest("1", Some("admin")), group("admin"), true),
             (guest("1", Some("admin")), group("student"), false),
             (elsewhere, group("admin"), false),
             (group("admin"), group("admin"), true),

@@ -186,13 +186,7 @@ impl Redaction {
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.value(item)),
             Value::Object(members) => {
-                for (name, member) in members.iter_mut() {
-                    if SECRET_NAME.is_match(name) {
-                        hide_all(member);
-                    } else {
-                        self.value(member);
-                    }
-                }
+                members.iter_mut().for_each(|(name, member)| self.member(name, member));
                 if members.keys().any(|name| self.concerns_name(name)) {
                     let all = std::mem::take(members).into_iter();
                     *members = all.map(|(name, member)| (self.text(&name), member)).collect();
@@ -200,6 +194,12 @@ impl Redaction {
             }
             _ => {}
         }
+    }
+
+    /// Hides the secrets in the value of a member, and all of it where its name tells that it is
+    /// one. The name itself stays.
+    pub fn member(&self, name: &str, value: &mut Value) {
+        if SECRET_NAME.is_match(name) { hide_all(value) } else { self.value(value) }
     }
 
     fn concerns_name(&self, name: &str) -> bool {
