@@ -7,7 +7,8 @@
 //! CPU of eight guests moves between any two polls, so that every poll has a message for every
 //! client, which is more than a quiet range would send. Only the server's process is measured.
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/api/support/mod.rs"]
+#[allow(dead_code, reason = "a part of what the tests share")]
 mod support;
 
 use std::fs;

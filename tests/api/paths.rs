@@ -1,16 +1,14 @@
 //! What is checked is what is run: names of bundles and scenarios, and links that somebody
 //! swaps while a run is prepared.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::support::server::Answer;
+use crate::support::stub::{StubServer, write};
 use serde_json::{Value, json};
-use support::server::Answer;
-use support::stub::{StubServer, write};
 
 /// What stands in the playbook that no run may have.
 const OUTSIDE: &str = "outside of the playbooks dir";

@@ -1,20 +1,18 @@
 //! The warm engine: the same outcomes as a process has, nothing of one job seen by another,
 //! and a server of it that may die, be replaced or be missing.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::support::demo::{self, DemoProxmox, root, venv};
+use crate::support::server::Client;
+use crate::support::stub::write;
 use range42_backend_api::ansible::engine::{Engine, Job, LaunchError, Launched};
 use range42_backend_api::ansible::processes::{self, Stop};
 use range42_backend_api::ansible::warm::WarmEngine;
 use serde_json::{Value, json};
-use support::demo::{self, DemoProxmox, root, venv};
-use support::server::Client;
-use support::stub::write;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -64,7 +62,7 @@ impl Jobs {
                 write(&dir.path().join("engine/forkserver").join(file.file_name()), &text);
             }
         }
-        write(&dir.path().join("engine/warm.py"), include_str!("../engine/warm.py"));
+        write(&dir.path().join("engine/warm.py"), include_str!("../../engine/warm.py"));
         let runner = venv("ansible-runner");
         let engine = WarmEngine::new(&runner, dir.path(), dir.path(), false).unwrap();
         Self { dir, engine }

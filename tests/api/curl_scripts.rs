@@ -1,16 +1,14 @@
 //! The curl scripts: current, and each successful on a fresh demo.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::support::demo::{self, DemoProxmox};
+use crate::support::server::Client;
 use futures_util::{StreamExt, stream};
 use range42_backend_api::routes::curl_scripts::{Script, scripts};
 use serde_json::Value;
-use support::demo::{self, DemoProxmox};
-use support::server::Client;
 use tokio::process::Command;
 
 /// How many scripts run at once; the machine has few cores.
@@ -95,7 +93,7 @@ async fn a_script_takes_what_it_is_told() {
     let bin = dir.path().join("bin");
     let seen = dir.path().join("seen");
     let curl = format!("#!/bin/sh\n{{ printf '%s\\n' \"$@\"; cat; }} > '{}'\n", seen.display());
-    support::stub::write(&bin.join("curl"), &curl);
+    crate::support::stub::write(&bin.join("curl"), &curl);
     std::fs::set_permissions(bin.join("curl"), PermissionsExt::from_mode(0o755)).unwrap();
     let run = async |name: &str, variables: &[(&str, &str)]| {
         let path = format!("{}:/usr/bin:/bin", bin.display());

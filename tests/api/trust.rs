@@ -1,20 +1,18 @@
 //! Whom the server believes, and what its log says of a request.
 
-mod support;
-
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::process::ServerProcess;
+use crate::support::server::Answer;
+use crate::support::stub::{StubServer, write};
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::process::ServerProcess;
-use support::server::Answer;
-use support::stub::{StubServer, write};
 
 const SECRET: &str = "0123456789abcdefghij";
 const LIST: &str = "/v0/admin/proxmox/vms/list";
@@ -203,7 +201,7 @@ async fn one_line_a_request_says_what_an_operator_asks() {
         ("API_BACKEND_INVENTORY_DIR", path("inventory")),
         ("RANGE42_DATA_DIR", path("data")),
         ("RANGE42_RUNS_DIR", path("runs")),
-        ("RANGE42_RUNNER", here("tests/support/stub-runner")),
+        ("RANGE42_RUNNER", here("tests/api/support/stub-runner")),
         ("RANGE42_GATEWAY_SECRET", SECRET.to_owned()),
         ("TRUSTED_PROXIES", "127.0.0.0/8".to_owned()),
     ];

@@ -70,7 +70,7 @@ pub fn project(
         write(&path.join("public").join(&file), &file);
     }
     fs::create_dir(path.join("runs")).unwrap();
-    let stub = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/stub-runner");
+    let stub = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api/support/stub-runner");
     let mut env = HashMap::from([
         ("PROJECT_ROOT_DIR".to_owned(), path.join("root").display().to_string()),
         ("API_BACKEND_PUBLIC_PLAYBOOKS_DIR".to_owned(), path.join("public").display().to_string()),

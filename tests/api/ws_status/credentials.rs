@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::dashboard::Server;
-use crate::demo::DemoProxmox;
+use crate::ws_status::dashboard::Server;
+use crate::ws_status::demo::DemoProxmox;
 
 const NOT_FOUND: &str = "Proxmox credentials not found in backend inventory";
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::dashboard::{Dashboard, Got, Server};
-use crate::demo::{DemoProxmox, within};
+use crate::ws_status::dashboard::{Dashboard, Got, Server};
+use crate::ws_status::demo::{DemoProxmox, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_poller_serves_all_and_ends_after_the_last() {

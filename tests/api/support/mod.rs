@@ -1,5 +1,4 @@
 //! What the tests share: servers in temporary folders, with a stub or the real runner.
-#![allow(dead_code, reason = "each test binary uses a part of this")]
 
 pub mod contract;
 pub mod demo;

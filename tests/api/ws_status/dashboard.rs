@@ -12,7 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::{Error, Message, client::IntoClientRequest};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::demo::within;
+use crate::ws_status::demo::within;
 
 /// A server on a port of its own, with an inventory that a test may rewrite.
 pub struct Server {

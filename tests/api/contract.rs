@@ -1,17 +1,16 @@
 //! Replays the measured contract against the router, with the stub as the runner.
 
-mod support;
-
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use crate::support::contract;
+use crate::support::server::Answer;
+use crate::support::stub::StubServer;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use support::server::Answer;
-use support::stub::StubServer;
 
 /// Cases that measured what this service departs from, and what it answers instead.
 const FAILED_LOOK_UP: &str = "lookup.rc_ignored";
@@ -42,7 +41,7 @@ async fn fourth_part_of_the_cases() {
 
 async fn replay(part: usize) {
     let (Some(Value::Array(cases)), Some(mock)) =
-        (support::contract::read("cases.json"), support::contract::vectors("mock"))
+        (contract::read("cases.json"), contract::vectors("mock"))
     else {
         return;
     };

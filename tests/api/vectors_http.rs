@@ -1,19 +1,17 @@
 //! Replays the vectors of the measured contract that are about requests and answers.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 
+use crate::support::stub::StubServer;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use serde_json::{Value, json};
-use support::stub::StubServer;
 
 const LIST: &str = "/v0/admin/proxmox/vms/list";
 
 fn entries(member: &str) -> Vec<Value> {
-    let raw = support::contract::vectors(member).unwrap_or_default();
+    let raw = crate::support::contract::vectors(member).unwrap_or_default();
     raw.iter().map(|entry| serde_json::from_str(entry.get()).unwrap()).collect()
 }
 

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Error;
 
-use crate::dashboard::{Dashboard, Got, Server};
-use crate::demo::DemoProxmox;
 use crate::support::process::http;
+use crate::ws_status::dashboard::{Dashboard, Got, Server};
+use crate::ws_status::demo::DemoProxmox;
 
 /// What the server answers instead of the upgrade.
 async fn refusal(server: &Server, query: &str, headers: &[(&'static str, &str)]) -> (u16, Value) {

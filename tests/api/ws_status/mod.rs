@@ -7,5 +7,3 @@ mod dashboard;
 mod demo;
 mod doors;
 mod faults;
-#[path = "../support/mod.rs"]
-mod support;

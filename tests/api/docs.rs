@@ -1,14 +1,12 @@
 //! The document and its pages: current, complete, and seen in a real browser without internet.
 
-mod support;
-
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
 
+use crate::support::server::Client;
 use axum::http::Request;
 use range42_backend_api::routes::openapi::{self, Version};
 use serde_json::Value;
-use support::server::Client;
 use tempfile::TempDir;
 
 fn client(dir: &TempDir) -> Client {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::dashboard::Server;
-use crate::demo::DemoProxmox;
+use crate::ws_status::dashboard::Server;
+use crate::ws_status::demo::DemoProxmox;
 
 const ITEM: [&str; 9] =
     ["cpu", "maxmem", "mem", "name", "status", "tags", "template", "uptime", "vmid"];

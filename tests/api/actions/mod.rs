@@ -2,9 +2,6 @@
 //! it is told and checks every request against Proxmox VE's own schema. What an operation
 //! answers is read as its published type, and what it changed is read back from Proxmox.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod bundles;
 mod firewall;
 mod guests;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::dashboard::Server;
-use crate::demo::DemoProxmox;
+use crate::ws_status::dashboard::Server;
+use crate::ws_status::demo::DemoProxmox;
 
 /// One stale message, however often asking fails; then a diff, and no guest was ever removed.
 async fn survives(demo: &DemoProxmox, server: &Server, fault: Value, words: &str) {
@@ -113,7 +113,9 @@ async fn a_restart_of_proxmox_removes_nothing() {
     demo.asked_again(2).await;
     demo.measure(1000, json!({ "cpu": 0.9 })).await;
     loop {
-        let crate::dashboard::Got::Message(message) = dashboard.next().await else { panic!() };
+        let crate::ws_status::dashboard::Got::Message(message) = dashboard.next().await else {
+            panic!()
+        };
         if message["type"] == "stale" || message["changes"] == json!({}) {
             continue; // A poll met the closed port.
         }

@@ -1,8 +1,5 @@
 //! Runs that tell the truth: what becomes of them, whatever happens around them.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod edge;
 mod endings;
 mod full_disk;

@@ -1,17 +1,15 @@
 //! Nothing that a client sends becomes code: a corpus of hostile texts goes through every text
 //! of every operation, and through real runs.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 
+use crate::support::demo;
+use crate::support::examples::{Example, example, examples};
+use crate::support::server::Client;
+use crate::support::stub::{StubServer, write};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use support::demo;
-use support::examples::{Example, example, examples};
-use support::server::Client;
-use support::stub::{StubServer, write};
 
 /// What a file holds that no answer may show.
 const SECRET: &str = "content-of-the-secret-file";

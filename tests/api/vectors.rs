@@ -3,8 +3,6 @@
 //! Where this service is stricter, the exceptions are listed here, each with its reason, and
 //! each of them must be needed.
 
-mod support;
-
 use range42_backend_api::ansible::catalog::is_name;
 use range42_backend_api::ansible::events::{JobEvent, extract, log_lines, strip_ansi};
 use range42_backend_api::routes::body::{Errors, Rule};
@@ -16,7 +14,7 @@ use serde_json::{Value, json};
 
 /// The entries of a member of `vectors.json`.
 fn entries<T: serde::de::DeserializeOwned>(member: &str) -> Vec<T> {
-    let raw = support::contract::vectors(member).unwrap_or_default();
+    let raw = crate::support::contract::vectors(member).unwrap_or_default();
     raw.iter().map(|entry| serde_json::from_str(entry.get()).unwrap()).collect()
 }
 

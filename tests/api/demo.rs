@@ -1,15 +1,13 @@
 //! The main job with the real runner, against the fake Proxmox over TLS.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::demo::{self, DemoProxmox};
+use crate::support::server::{Answer, Client};
+use crate::support::stub::write;
 use serde_json::{Value, json};
-use support::demo::{self, DemoProxmox};
-use support::server::{Answer, Client};
-use support::stub::write;
 use tempfile::TempDir;
 
 const LIST: &str = "/v0/admin/proxmox/vms/list";

@@ -1,0 +1,20 @@
+//! Tests of the whole service: one binary, one module for each area.
+
+mod actions;
+mod backup;
+mod command_line;
+mod contract;
+mod curl_scripts;
+mod demo;
+mod deploy;
+mod docs;
+mod kong;
+mod paths;
+mod runs;
+mod security;
+mod support;
+mod trust;
+mod vectors;
+mod vectors_http;
+mod warm_engine;
+mod ws_status;
