@@ -239,7 +239,9 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
         if path.is_dir() {
             files.extend(yaml_files(&path));
         // Ansible passes over a dangling link, and nothing reads a FIFO.
-        } else if path.is_file() && path.extension().is_none_or(|e| e == "yml" || e == "yaml" || e == "json") {
+        } else if path.is_file()
+            && path.extension().is_none_or(|e| e == "yml" || e == "yaml" || e == "json")
+        {
             files.push(path);
         }
     }

@@ -156,7 +156,8 @@ fn require_known_api(settings: &Settings, host: &ApiHost) -> Result<(), Error> {
     if known.admits(host.as_str()) {
         return Ok(());
     }
-    let refused = "proxmox_api_host is not one of the API hosts that the inventory names in plain text";
+    let refused =
+        "proxmox_api_host is not one of the API hosts that the inventory names in plain text";
     Err(Error::BadRequest(refused.to_owned()))
 }
 

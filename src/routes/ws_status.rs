@@ -56,9 +56,8 @@ async fn connect(
 ) -> Result<Response, Error> {
     // A browser lets every page open a WebSocket to anywhere; only the server can say no.
     let origin = headers.get(header::ORIGIN);
-    let may_connect = |origin| {
-        cors::allows(&app.settings.cors_origin, origin) || cors::is_own(origin, &headers)
-    };
+    let may_connect =
+        |origin| cors::allows(&app.settings.cors_origin, origin) || cors::is_own(origin, &headers);
     if origin.is_some_and(|origin| !may_connect(origin)) {
         return Ok(refused(StatusCode::FORBIDDEN, "this origin may not connect"));
     }

@@ -11,14 +11,36 @@ use crate::metrics::Metrics;
 
 /// Members of a job event that hold no text of a playbook (ansible-runner 2.4, `awx_display.py`).
 const OF_THE_EVENT: [&str; 9] = [
-    "counter", "created", "end_line", "event", "parent_uuid", "pid", "runner_ident", "start_line",
+    "counter",
+    "created",
+    "end_line",
+    "event",
+    "parent_uuid",
+    "pid",
+    "runner_ident",
+    "start_line",
     "uuid",
 ];
 
 /// The same of its `event_data`: ids, times, the name of the host, the counts of the recap.
 const OF_ITS_DATA: [&str; 17] = [
-    "changed", "dark", "duration", "end", "failures", "host", "ignore_errors", "ignored", "ok",
-    "play_uuid", "playbook_uuid", "processed", "rescued", "skipped", "start", "task_uuid", "uuid",
+    "changed",
+    "dark",
+    "duration",
+    "end",
+    "failures",
+    "host",
+    "ignore_errors",
+    "ignored",
+    "ok",
+    "play_uuid",
+    "playbook_uuid",
+    "processed",
+    "rescued",
+    "skipped",
+    "start",
+    "task_uuid",
+    "uuid",
 ];
 
 /// Takes the job events of a run, playbook by playbook.
