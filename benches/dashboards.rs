@@ -7,9 +7,9 @@
 //! CPU of eight guests moves between any two polls, so that every poll has a message for every
 //! client, which is more than a quiet range would send. Only the server's process is measured.
 
-#[path = "../tests/api/support/mod.rs"]
+#[path = "../tests/api/support/demo.rs"]
 #[allow(dead_code, reason = "a part of what the tests share")]
-mod support;
+mod demo;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -19,11 +19,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
+use demo::DemoProxmox;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use reqwest::Client;
 use serde_json::{Value, json};
-use support::demo::DemoProxmox;
 use tokio::time::{Instant, interval, sleep};
 use tokio_tungstenite::connect_async;
 
@@ -124,7 +124,7 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_range42-backend-api"))
             .env_clear()
-            .envs(support::demo::settings(folder.path(), &demo.inventory()))
+            .envs(demo::settings(folder.path(), &demo.inventory()))
             .env("PORT", "0")
             .env("RANGE42_LOG_FORMAT", "json")
             .stderr(Stdio::piped())

@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::support::demo::{self, DemoProxmox};
+use crate::support::internals::{Script, scripts};
 use crate::support::server::Client;
 use futures_util::{StreamExt, stream};
-use range42_backend_api::routes::curl_scripts::{Script, scripts};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -35,10 +35,7 @@ fn the_committed_scripts_are_current() {
 async fn each_succeeds_on_a_fresh_demo() {
     let (dir, proxmox) = (tempfile::tempdir().unwrap(), DemoProxmox::start());
     let client = Client::new(&demo::settings(dir.path(), &proxmox.inventory()));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base_url = format!("http://{}", listener.local_addr().unwrap());
-    let router = range42_backend_api::app(client.app);
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let base_url = client.serve().await;
 
     let lanes = stream::iter(lanes()).map(|lane| in_turn(lane, &base_url));
     let failed: Vec<String> = lanes.buffer_unordered(AT_ONCE).concat().await;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use range42_backend_api::Settings;
+use crate::support::internals::Settings;
 use regex::Regex;
 use serde_json::{Value, json};
 

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
 
+use crate::support::internals;
 use crate::support::server::Client;
 use axum::http::Request;
-use range42_backend_api::routes::openapi::{self, Version};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -17,7 +17,7 @@ fn client(dir: &TempDir) -> Client {
 #[test]
 fn the_committed_document_is_current() {
     let committed = std::fs::read_to_string("openapi.json").unwrap();
-    let current = openapi::text(Version::V3_1);
+    let current = internals::openapi_text();
     assert!(committed == current, "write it: cargo run -- openapi > openapi.json");
 }
 
@@ -79,10 +79,9 @@ async fn no_header_of_an_operation_is_filled_in() {
 /// The list that clients rely on: a route that changes changes this file, and is seen.
 #[test]
 fn the_routes_are_the_golden_ones() {
-    use range42_backend_api::routes::table::OPERATIONS;
-    let lines: Vec<String> = OPERATIONS
+    let lines: Vec<String> = internals::operations()
         .iter()
-        .map(|o| format!("{:6} {}", format!("{:?}", o.method).to_uppercase(), o.path))
+        .map(|operation| format!("{:6} {}", operation.method, operation.path))
         .collect();
     let golden = std::fs::read_to_string("tests/routes.txt").unwrap();
     assert_eq!(lines.join("\n") + "\n", golden);
@@ -93,12 +92,9 @@ fn the_routes_are_the_golden_ones() {
 async fn both_pages_work_in_a_browser_without_internet() {
     let Some(browser) = browser() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = range42_backend_api::app(client(&dir).app);
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let base_url = client(&dir).serve().await;
     for page in ["swagger", "redoc"] {
-        let url = format!("http://{address}/docs/{page}");
+        let url = format!("{base_url}/docs/{page}");
         let html = tokio::task::spawn_blocking({
             let browser = browser.clone();
             move || rendered(&browser, &url)

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use range42_backend_api::kong::{self, Gateway};
-use range42_backend_api::routes::operation::Method;
-use range42_backend_api::routes::table::OPERATIONS;
+use crate::support::internals::kong::{self, Gateway};
+use crate::support::internals::operations;
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -47,13 +46,6 @@ fn expression(rule: &str) -> Regex {
     COMPILED.lock().unwrap().entry(rule.to_owned()).or_insert_with(compile).clone()
 }
 
-fn method(method: Method) -> &'static str {
-    match method {
-        Method::Post => "POST",
-        Method::Delete => "DELETE",
-    }
-}
-
 #[test]
 fn the_committed_file_is_current() {
     let committed = std::fs::read_to_string("kong/kong.yml").unwrap();
@@ -64,17 +56,17 @@ fn the_committed_file_is_current() {
 #[test]
 fn every_operation_matches_exactly_one_route() {
     let configuration = committed();
-    for operation in OPERATIONS.iter() {
+    for operation in operations() {
         let mut paths = vec![
             operation.path.replace("{bundles_name}", "core%2Flinux%2Fubuntu%2Finstall%2Fdocker"),
             operation.path.replace('{', "a").replace('}', "z"),
         ];
         paths.push(operation.path.replace("network/node/list", "network//node/list"));
         for path in &paths {
-            let found = matches(&configuration, method(operation.method), path);
+            let found = matches(&configuration, &operation.method, path);
             assert_eq!(found.len(), 1, "{path}: {found:?}");
             let (service, route) = found[0];
-            assert_eq!(text(&route["name"]), operation.id());
+            assert_eq!(text(&route["name"]), operation.id);
             // A DELETE that the gateway repeats, or gives up on, is done twice or unseen.
             assert_eq!((text(&service["name"]), &service["retries"]), ("range42-runs", &json!(0)));
             assert!(service["read_timeout"].as_u64().unwrap() > 3_600_000);
@@ -83,11 +75,11 @@ fn every_operation_matches_exactly_one_route() {
         }
         for other in ["/x", "%2Fx"] {
             let longer = format!("{}{other}", operation.path);
-            assert!(matches(&configuration, method(operation.method), &longer).is_empty());
+            assert!(matches(&configuration, &operation.method, &longer).is_empty());
         }
     }
     let runs = list(&configuration, "services").iter().find(|s| s["name"] == "range42-runs");
-    assert_eq!(list(runs.unwrap(), "routes").len(), OPERATIONS.len());
+    assert_eq!(list(runs.unwrap(), "routes").len(), operations().len());
 }
 
 #[test]
@@ -136,17 +128,17 @@ fn only_the_docs_are_open_and_a_viewer_changes_nothing() {
             assert!(list(&json!({ "allow": allow }), "allow").contains(&json!("admin")), "{route}");
         }
     }
-    let viewers: Vec<&str> = OPERATIONS
+    let viewers: Vec<&str> = operations()
         .iter()
         .filter(|operation| {
-            let (_, route) = matches(&configuration, method(operation.method), operation.path)[0];
+            let (_, route) = matches(&configuration, &operation.method, operation.path)[0];
             list(&plugin(route, "acl").unwrap(), "allow").contains(&json!("viewer"))
         })
         .map(|operation| operation.path.trim_start_matches("/v0/admin/"))
         .collect();
     let looks =
         Regex::new("^debug/func_test$|/list(_usage|_iso|_template)?$|/vm_get_config").unwrap();
-    let expected: Vec<&str> = OPERATIONS
+    let expected: Vec<&str> = operations()
         .iter()
         .map(|operation| operation.path.trim_start_matches("/v0/admin/"))
         .filter(|path| looks.is_match(path))

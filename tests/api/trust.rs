@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::internals::Settings;
 use crate::support::process::ServerProcess;
 use crate::support::server::Answer;
 use crate::support::stub::{StubServer, write};
@@ -174,7 +175,7 @@ async fn pages_of_this_server_need_no_permission() {
 fn settings_that_would_trust_by_mistake_are_refused() {
     let refused = |name: &str, value: &str| {
         let env = HashMap::from([(name.to_owned(), value.to_owned())]);
-        let error = range42_backend_api::Settings::from_map(&env).map(|_| ()).unwrap_err();
+        let error = Settings::from_map(&env).map(|_| ()).unwrap_err();
         let error = error.to_string();
         assert!(error.starts_with(name), "{error}");
         error

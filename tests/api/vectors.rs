@@ -3,11 +3,7 @@
 //! Where this service is stricter, the exceptions are listed here, each with its reason, and
 //! each of them must be needed.
 
-use range42_backend_api::ansible::catalog::is_name;
-use range42_backend_api::ansible::events::{JobEvent, extract, log_lines, strip_ansi};
-use range42_backend_api::routes::body::{Errors, Rule};
-use range42_backend_api::routes::openapi;
-use range42_backend_api::runs::look_up;
+use crate::support::internals::{self, is_name, strip_ansi};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -25,14 +21,11 @@ fn texts(value: &Value) -> Vec<&str> {
 #[test]
 fn events_give_their_results() {
     for case in entries::<Value>("extract") {
-        let read: Result<Vec<JobEvent>, _> = serde_json::from_value(case["events"].clone());
+        let read = internals::results(&case["events"], case["key"].as_str().unwrap());
         match (read, &case["result"]) {
             // The measured service crashed here; a damaged event is a failed run.
             (Err(_), Value::Null) if !case["raises"].is_null() => {}
-            (Ok(events), result) => {
-                let made = extract(&events, case["key"].as_str().unwrap());
-                assert_eq!(&Value::Array(made), result, "{}", case["name"]);
-            }
+            (Ok(made), result) => assert_eq!(&Value::Array(made), result, "{}", case["name"]),
             (Err(error), _) => panic!("{}: {error}", case["name"]),
         }
     }
@@ -45,13 +38,9 @@ fn events_give_their_log() {
             Some("@absent") => json!({ "event": "verbose" }),
             _ => json!({ "event": "verbose", "stdout": stdout }),
         };
-        let events: Vec<JobEvent> = case["stdouts"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|stdout| serde_json::from_value(event(stdout)).unwrap())
-            .collect();
-        assert_eq!(json!(log_lines(&events)), case["log_multiline"], "{}", case["name"]);
+        let events: Value = case["stdouts"].as_array().unwrap().iter().map(event).collect();
+        let lines = internals::log_lines(&events).unwrap();
+        assert_eq!(json!(lines), case["log_multiline"], "{}", case["name"]);
         assert_eq!(strip_ansi(case["log_ansi"].as_str().unwrap()), case["log_plain"]);
     }
 }
@@ -67,12 +56,12 @@ fn colours_are_removed() {
 fn guests_are_found_by_their_id() {
     for case in entries::<Value>("lookup") {
         let values = case["vm_list_values"].as_array().unwrap();
-        let found = look_up::find(values, case["target"].as_str().unwrap());
+        let found = internals::name_of_guest(values, case["target"].as_str().unwrap());
         match case["name"].as_str().unwrap() {
             // No request gets here with an id above 999999999, the largest of Proxmox VE.
             "huge" => assert_eq!(found, None),
             name => assert_eq!(
-                found.map(|guest| guest.name),
+                found,
                 case["found"].as_object().map(|guest| guest["vm_name"].clone()),
                 "{name}"
             ),
@@ -91,10 +80,7 @@ fn names_of_bundles_are_told_from_paths() {
 
 /// What `value` becomes where a schema is `{"type": …}`, or the kind of error.
 fn coerced(json_type: &str, value: &Value) -> Result<Value, &'static str> {
-    let rule = Rule::compile(&Value::Null, &json!({ "type": json_type }));
-    let mut errors = Errors::default();
-    let checked = rule.check(value, &mut Vec::new(), &mut errors);
-    checked.ok_or_else(|| errors.into_vec()[0].kind)
+    internals::read_laxly(&Value::Null, &json!({ "type": json_type }), value)
 }
 
 /// A scalar and what becomes of it. Some are numbers that no JSON value of ours can hold.
@@ -172,13 +158,18 @@ fn is_stricter(field: &str, text: &str) -> bool {
 
 #[test]
 fn fields_match_their_patterns() {
+    let document = internals::openapi_document();
     let mut checked = 0;
     for patterns in entries::<Value>("field_patterns") {
         for case in patterns["patterns"].as_array().unwrap() {
             for field in texts(&case["fields"]) {
                 checked += 1;
-                for rule in rules_of(field, case["pattern"].as_str().unwrap()) {
-                    check_field(field, &rule, case);
+                for schema in schemas_of(&document, field, case["pattern"].as_str().unwrap()) {
+                    check_field(
+                        field,
+                        |text| internals::read_laxly(&document, schema, &json!(text)),
+                        case,
+                    );
                 }
             }
         }
@@ -186,12 +177,8 @@ fn fields_match_their_patterns() {
     }
 }
 
-fn check_field(field: &str, rule: &Rule, case: &Value) {
-    let kind = |text: &str| {
-        let mut errors = Errors::default();
-        rule.check(&json!(text), &mut Vec::new(), &mut errors);
-        errors.into_vec().first().map(|error| error.kind)
-    };
+fn check_field(field: &str, read: impl Fn(&str) -> Result<Value, &'static str>, case: &Value) {
+    let kind = |text: &str| read(text).err();
     for text in texts(&case["accept"]) {
         assert_eq!(kind(text).is_some(), is_stricter(field, text), "{field}: {text:?}");
     }
@@ -200,12 +187,11 @@ fn check_field(field: &str, rule: &Rule, case: &Value) {
     }
 }
 
-/// The rules of all texts of requests called `field`. Two types of host pattern have one name;
+/// The schemas of all texts of requests called `field`. Two types of host pattern have one name;
 /// they differ in whether a colon joins hosts.
-fn rules_of(field: &str, pattern: &str) -> Vec<Rule> {
-    let document = openapi::document();
+fn schemas_of<'a>(document: &'a Value, field: &str, pattern: &str) -> Vec<&'a Value> {
     let schemas = document["components"]["schemas"].as_object().unwrap();
-    let rules: Vec<Rule> = schemas
+    let found: Vec<&Value> = schemas
         .iter()
         .filter(|(name, _)| match name.as_str() {
             // Other texts of these two are free ones, which have no pattern in the contract.
@@ -215,10 +201,9 @@ fn rules_of(field: &str, pattern: &str) -> Vec<Rule> {
         })
         .filter_map(|(_, schema)| schema["properties"].get(field))
         .filter(|schema| field != "hosts" || joins_hosts(schema) == pattern.contains(':'))
-        .map(|schema| Rule::compile(&document, schema))
         .collect();
-    assert!(!rules.is_empty(), "no request has {field}");
-    rules
+    assert!(!found.is_empty(), "no request has {field}");
+    found
 }
 
 fn joins_hosts(schema: &Value) -> bool {

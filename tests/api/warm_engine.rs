@@ -7,11 +7,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::demo::{self, DemoProxmox, root, venv};
+use crate::support::internals::{
+    Engine, Job, LaunchError, Launched, Stop, WarmEngine, end_processes, identify,
+};
 use crate::support::server::Client;
 use crate::support::stub::write;
-use range42_backend_api::ansible::engine::{Engine, Job, LaunchError, Launched};
-use range42_backend_api::ansible::processes::{self, Stop};
-use range42_backend_api::ansible::warm::WarmEngine;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -171,9 +171,9 @@ async fn a_warm_job_is_ended_with_all_it_started() {
     let sleeping = || carriers(&job.run_id).iter().filter(is_sleep).count() == 2;
     let stdout = || fs::read_to_string(job.artifacts().join("stdout")).unwrap_or_default();
     until(sleeping, || format!("{:#?} {}", carriers(&job.run_id), stdout())).await;
-    let (root, run_id) = (processes::identify(launched.pid), job.run_id.clone());
+    let (root, run_id) = (identify(launched.pid), job.run_id.clone());
     let gently = tokio::sync::watch::channel(Stop::Gently).1;
-    tokio::task::spawn_blocking(move || processes::end(&run_id, root, &gently)).await.unwrap();
+    tokio::task::spawn_blocking(move || end_processes(&run_id, root, &gently)).await.unwrap();
     assert_eq!(carriers(&job.run_id), Vec::<String>::new());
     launched.ended.await.unwrap();
     assert_eq!(unharmed.ended.await.unwrap(), Some(0));
@@ -234,9 +234,9 @@ async fn a_server_that_is_killed_is_missed_at_once_and_so_are_the_ends_of_its_jo
     write(&release, "");
     assert_eq!(short.ended.await.unwrap(), None);
     assert!(sleeping(), "the long job is still at work");
-    let (root, run_id) = (processes::identify(launched.pid), long.run_id.clone());
+    let (root, run_id) = (identify(launched.pid), long.run_id.clone());
     let at_once = tokio::sync::watch::channel(Stop::AtOnce).1;
-    tokio::task::spawn_blocking(move || processes::end(&run_id, root, &at_once)).await.unwrap();
+    tokio::task::spawn_blocking(move || end_processes(&run_id, root, &at_once)).await.unwrap();
     assert_eq!(launched.ended.await.unwrap(), None);
 }
 
@@ -328,7 +328,11 @@ async fn a_server_answers_the_same_from_either_engine() {
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()
     };
-    let describe = || client.app.runs.engine();
+    let engine = async || {
+        let ready = client.get("/readyz").await.json();
+        let reason = ready["checks"]["runner"]["reason"].as_str().unwrap().to_owned();
+        reason.split_once(", engine ").unwrap().1.to_owned()
+    };
     let serves = async |engine: &str| {
         let measured = client.get("/metrics").await.text;
         let line = format!("range42_engine_serves{{engine=\"{engine}\"}} 1\n");
@@ -337,10 +341,13 @@ async fn a_server_answers_the_same_from_either_engine() {
 
     serves("process").await;
     let cold = without_uptime(post("list", &list).await);
-    until(|| describe().starts_with("warm (ansible-core"), describe).await;
+    let warm = async {
+        while !engine().await.starts_with("warm (ansible-core") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), warm).await.expect("the engine gets warm");
     serves("warm").await;
-    let ready = client.get("/readyz").await.json();
-    assert!(ready["checks"]["runner"]["reason"].as_str().unwrap().contains("engine warm ("));
     assert_eq!(without_uptime(post("list", &list).await), cold);
     assert!(cold["result"][0].as_array().unwrap().len() > 10);
 
@@ -350,5 +357,6 @@ async fn a_server_answers_the_same_from_either_engine() {
     let mut guests = listed["result"][0].as_array().unwrap().iter();
     let started = guests.find(|found| found["vm_id"] == guest["vm_id"]).unwrap();
     assert_eq!(started["vm_status"], "running");
-    assert!(describe().contains("; 3 runs warm, 1 as a process)"), "{}", describe());
+    let described = engine().await;
+    assert!(described.contains("; 3 runs warm, 1 as a process)"), "{described}");
 }

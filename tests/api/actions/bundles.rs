@@ -1,6 +1,6 @@
 //! The bundles for groups of guests and for guests that the client names.
 
-use range42_backend_api::routes::results::{
+use crate::support::internals::results::{
     ChangedSnapshot, CreatedSnapshot, DeletedGuest, GuestState,
 };
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! The firewall of the datacenter, of a node and of a guest.
 
-use range42_backend_api::routes::results::{
+use crate::support::internals::results::{
     Alias, DatacenterFirewall, DeletedAlias, DeletedRule, GuestFirewall, NodeFirewall, Rule,
 };
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Whole guests, their configuration and their snapshots.
 
-use range42_backend_api::routes::results::{
+use crate::support::internals::results::{
     ChangedSnapshot, ClonedGuest, CreatedGuest, CreatedSnapshot, DeletedGuest, GuestCdrom,
     GuestConfig, GuestCpu, GuestRam, GuestState, GuestTags, GuestUsage, ListedGuest,
     ListedSnapshot,

@@ -8,8 +8,7 @@ mod guests;
 mod network;
 mod refusals;
 
-use range42_backend_api::routes::operation::Answer;
-use range42_backend_api::routes::table::OPERATIONS;
+use crate::support::internals::operations;
 
 /// Each operation that answers a result is asked for somewhere in these files, by the end of
 /// its path.
@@ -22,8 +21,8 @@ fn no_operation_is_left_out() {
         include_str!("network.rs"),
     ];
     let mut actions = std::collections::BTreeSet::new();
-    for operation in OPERATIONS.iter() {
-        let Answer::Result { action, .. } = operation.answer else { continue };
+    for operation in operations() {
+        let Some(action) = operation.action else { continue };
         actions.insert(action);
         let parts: Vec<&str> = operation.path.rsplit('/').take(2).collect();
         let end = format!("\"{}/{}\"", parts[1], parts[0]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use range42_backend_api::routes::results::{
+use crate::support::internals::results::{
     AddedGuestInterface, AddedNodeInterface, ContainerTemplate, DeletedGuestInterface,
     DeletedNodeInterface, DownloadedIso, GuestInterface, IsoImage, NodeInterface, Storage,
 };

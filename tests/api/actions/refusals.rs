@@ -1,9 +1,8 @@
 //! A request that Proxmox refuses is a failed run whose error is Proxmox's own words.
 
-use range42_backend_api::routes::operation::Answer;
-use range42_backend_api::routes::table::OPERATIONS;
 use serde_json::{Value, json};
 
+use crate::support::internals::operations;
 use crate::support::lab::Lab;
 
 const WORDS: &str = "Permission check failed (/vms, VM.Audit)";
@@ -16,13 +15,12 @@ async fn every_action_says_what_proxmox_said() {
     use futures_util::{StreamExt, stream};
     let lab = Lab::start(&[]);
     lab.fault(json!({ "answer": { "status": 403, "message": WORDS } })).await;
-    let actions = OPERATIONS.iter().filter(|operation| {
-        matches!(operation.answer, Answer::Result { .. }) && operation.path.contains("/proxmox/")
-    });
+    let actions = operations()
+        .into_iter()
+        .filter(|operation| operation.action.is_some() && operation.path.contains("/proxmox/"));
     let refused = actions.map(async |operation| {
-        let body = Value::Object(operation.example_body().unwrap());
-        let method = format!("{:?}", operation.method).to_uppercase();
-        let answer = lab.server.json(&method, operation.path, &body).await;
+        let body = Value::Object(operation.example.unwrap());
+        let answer = lab.server.json(&operation.method, operation.path, &body).await;
         assert_eq!(answer.status, 500, "{}: {}", operation.path, answer.text);
         // A look-up that fails starts no run, and so has no result and no log.
         let body = answer.json();

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use range42_backend_api::ansible::processes::Stop;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::support::internals;
 use crate::support::process::{ServerProcess, processes_of};
 use crate::support::stub::{StubServer, project, write};
 
@@ -68,7 +68,7 @@ async fn the_time_limit_and_the_shutdown_are_kept_too() {
         let answer = tokio::spawn(async move { client.json("POST", START, &guest()).await });
         holds(|| server.calls().len() == 1, "the run does not begin").await;
         if ending == "shutdown" {
-            server.client.app.runs.end_all(Stop::Gently);
+            internals::end_all_runs(&server.client.app);
         }
         let file = server.dir.path().join("data/history.sqlite3");
         let history = rusqlite::Connection::open(file).unwrap();

@@ -509,12 +509,15 @@ async fn no_secret_costs_an_event_or_a_result() {
 
 #[tokio::test]
 async fn every_published_path_of_the_runs_answers() {
-    use range42_backend_api::routes::runs::paths;
     let server = limited(&[]);
     release(&server);
     let answer = server.client.json("POST", LIST, &json!({ "proxmox_node": "px" })).await;
     let id = answer.headers["x-run-id"].to_str().unwrap();
-    for (path, methods) in paths() {
+    let document = server.client.get("/docs/openapi.json").await.json();
+    let published = document["paths"].as_object().unwrap().iter();
+    let published: Vec<_> = published.filter(|(path, _)| path.starts_with(RUNS)).collect();
+    assert_eq!(published.len(), 6);
+    for (path, methods) in published {
         for method in methods.as_object().unwrap().keys().filter(|method| *method != "delete") {
             let path = path.replace("{run_id}", id);
             let answer = server.client.json(&method.to_uppercase(), &path, &Value::Null).await;

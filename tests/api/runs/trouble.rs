@@ -6,10 +6,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use range42_backend_api::ansible::engine::{Engine, Job, LaunchError, Launched, RUN_ID_VARIABLE};
-use range42_backend_api::{Settings, serve};
 use serde_json::{Value, json};
 
+use crate::support::internals::{
+    self, Engine, Job, LaunchError, Launched, RUN_ID_VARIABLE, Settings,
+};
 use crate::support::process::{ServerProcess, processes_of};
 use crate::support::server::Client;
 use crate::support::stub::{StubServer, project, write};
@@ -32,7 +33,7 @@ async fn a_data_dir_is_one_servers() {
     let (_dir, mut env) = project(|_, _| {});
     let data = server.dir.path().join("data").display().to_string();
     env.insert("RANGE42_DATA_DIR".to_owned(), data.clone());
-    let second = serve::build(Settings::from_map(&env).unwrap_or_else(|e| panic!("{e}")));
+    let second = internals::build(Settings::from_map(&env).unwrap_or_else(|e| panic!("{e}")));
     let error = second.err().expect("the folder is in use").to_string();
     assert!(error.contains(&data) && error.contains("another server"), "{error}");
 }
@@ -211,10 +212,10 @@ async fn what_is_damaged_further_inside_is_put_aside_with_all_that_belongs_to_it
         entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
     };
     let settings = || Settings::from_map(&env).unwrap_or_else(|e| panic!("{e}"));
-    let serve = || Client::of(serve::build(settings()).unwrap_or_else(|e| panic!("{e}")));
+    let serve = || Client::of(internals::build(settings()).unwrap_or_else(|e| panic!("{e}")));
     let before = serve();
     assert_eq!(before.json("POST", LIST, &node()).await.status, 200);
-    before.app.runs.written(Duration::from_secs(10)).await;
+    internals::history_is_written(&before.app).await;
     // As a kill leaves it: with its newest rows in the file beside it.
     let copies = ["history.sqlite3", "history.sqlite3-wal"]
         .map(|name| (data.join(name), fs::read(data.join(name)).unwrap()));
@@ -264,7 +265,8 @@ impl Engine for Faulty {
 async fn a_fault_of_the_server_is_an_end_like_another() {
     let (dir, env) = project(|_, _| {});
     let settings = Settings::from_map(&env).unwrap_or_else(|e| panic!("{e}"));
-    let built = serve::build_with(settings, |_| Box::new(Faulty)).unwrap_or_else(|e| panic!("{e}"));
+    let built =
+        internals::build_with(settings, |_| Box::new(Faulty)).unwrap_or_else(|e| panic!("{e}"));
     let client = Client::of(built);
     let answer = client.json("POST", LIST, &node()).await;
     assert_eq!(answer.status, 500, "{}", answer.text);
@@ -299,7 +301,7 @@ async fn what_a_failed_start_may_have_started_is_ended() {
     for (way, state) in ways {
         let (_dir, env) = project(|_, _| {});
         let settings = Settings::from_map(&env).unwrap_or_else(|e| panic!("{e}"));
-        let built = serve::build_with(settings, |_| Box::new(Silent(way)));
+        let built = internals::build_with(settings, |_| Box::new(Silent(way)));
         let client = Client::of(built.unwrap_or_else(|e| panic!("{e}")));
         let answer = client.json("POST", LIST, &node()).await;
         assert_eq!(answer.status, 500, "{}", answer.text);
@@ -319,7 +321,7 @@ async fn old_runs_go_with_their_logs() {
         let answer = server.client.json("POST", LIST, &node()).await;
         ids.push(answer.headers["x-run-id"].to_str().unwrap().to_owned());
     }
-    server.client.app.runs.written(Duration::from_secs(10)).await;
+    internals::history_is_written(&server.client.app).await;
     let runs = server.client.get("/v0/admin/runs").await.json();
     let kept: Vec<&str> =
         runs["runs"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap()).collect();

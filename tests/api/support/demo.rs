@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 
+use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -33,6 +34,7 @@ pub fn venv(program: &str) -> PathBuf {
 pub struct DemoProxmox {
     /// What it printed when it was ready: `api_host`, `node`, `inventory`, `control`, …
     pub ready: Value,
+    http: reqwest::Client,
     process: Child,
     // Closing it tells the process to end, also where a test is killed.
     _alive: ChildStdin,
@@ -62,8 +64,12 @@ impl DemoProxmox {
         let alive = process.stdin.take().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready = serde_json::from_str(&line).expect("the fake Proxmox did not start");
-        Self { ready, process, _alive: alive, _dir: dir }
+        let ready: Value = serde_json::from_str(&line).expect("the fake Proxmox did not start");
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let pem = std::fs::read(ready["cert"].as_str().unwrap()).unwrap();
+        let certificate = reqwest::Certificate::from_pem(&pem).unwrap();
+        let http = reqwest::Client::builder().tls_certs_only([certificate]).no_proxy();
+        Self { ready, http: http.build().unwrap(), process, _alive: alive, _dir: dir }
     }
 
     /// The inventory dir that points at it.
@@ -74,6 +80,28 @@ impl DemoProxmox {
     /// A member of what it printed.
     pub fn text(&self, member: &str) -> &str {
         self.ready[member].as_str().unwrap()
+    }
+
+    /// Asks Proxmox itself, with the inventory's token. `path` is what follows `/api2/json`.
+    pub async fn api(&self, method: Method, path: &str, form: &[(&str, &str)]) -> Value {
+        let url = format!("https://{}/api2/json{path}", self.text("api_host"));
+        let (user, id) = (self.text("user"), self.text("token_id"));
+        let token = format!("PVEAPIToken={user}!{id}={}", self.text("token_secret"));
+        let mut request = self.http.request(method, &url).header("authorization", token);
+        if !form.is_empty() {
+            request = request.form(form);
+        }
+        let answer = request.send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{url}: {status} {text}");
+        serde_json::from_str::<Value>(&text).unwrap()["data"].take()
+    }
+
+    /// Asks for what the demo can do beside Proxmox's own API; demo/README.md has it.
+    pub async fn control(&self, method: Method, path: &str, body: &Value) -> Value {
+        let url = format!("{}{path}", self.text("control"));
+        let answer = self.http.request(method, url).json(body).send().await.unwrap();
+        answer.error_for_status().unwrap().json().await.unwrap()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::sync::LazyLock;
 
-use range42_backend_api::routes::openapi;
 use serde_json::{Value, json};
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(openapi::document);
+use super::internals;
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(internals::openapi_document);
 
 /// An operation with a body that fits it.
 #[derive(Debug, Clone)]

@@ -1,7 +1,6 @@
 //! A server with the real runner on a fake Proxmox, which can be asked what became of it.
 
-use range42_backend_api::proxmox::client;
-use range42_backend_api::proxmox::inventory;
+use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -17,8 +16,6 @@ pub const NODE: &str = "px-testing";
 pub struct Lab {
     pub server: Client,
     pub proxmox: DemoProxmox,
-    api: client::Client,
-    http: reqwest::Client,
     _dir: TempDir,
 }
 
@@ -28,10 +25,7 @@ impl Lab {
         let options = [&["--time-scale", "0"], options].concat();
         let (dir, proxmox) = (tempfile::tempdir().unwrap(), DemoProxmox::start_with(&options));
         let server = Client::new(&demo::settings(dir.path(), &proxmox.inventory()));
-        let credentials = inventory::credentials(&proxmox.inventory()).unwrap();
-        let api = client::Client::new(credentials.into_iter().next().unwrap()).unwrap();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { server, proxmox, api, http, _dir: dir }
+        Self { server, proxmox, _dir: dir }
     }
 
     /// Asks for the operation whose path ends with `end`: its example with `changes`.
@@ -66,7 +60,7 @@ impl Lab {
     /// Proxmox's own answer to `GET` below its node, or below its root with a slash in front.
     pub async fn get(&self, path: &str) -> Value {
         let below = if path.starts_with('/') { "" } else { "/nodes/px-testing/" };
-        self.api.get(&format!("{below}{path}")).await.unwrap_or_else(|e| panic!("{path}: {e}"))
+        self.proxmox.api(Method::GET, &format!("{below}{path}"), &[]).await
     }
 
     /// The configuration of a guest, as Proxmox has it.
@@ -88,9 +82,8 @@ impl Lab {
 
     /// The bodies of the requests that Proxmox got with this method, to a path that ends so.
     pub async fn asked(&self, method: &str, end: &str) -> Vec<String> {
-        let url = format!("{}/requests", self.proxmox.text("control"));
-        let requests: Vec<(String, String, String)> =
-            self.http.get(url).send().await.unwrap().json().await.unwrap();
+        let requests = self.proxmox.control(Method::GET, "/requests", &Value::Null).await;
+        let requests: Vec<(String, String, String)> = serde_json::from_value(requests).unwrap();
         let fits =
             |(verb, path, _): &(String, String, String)| verb == method && path.ends_with(end);
         requests.into_iter().filter(fits).map(|(_, _, body)| body).collect()
@@ -98,8 +91,6 @@ impl Lab {
 
     /// Makes Proxmox fail; demo/README.md has the faults.
     pub async fn fault(&self, faults: Value) {
-        let url = format!("{}/faults", self.proxmox.text("control"));
-        let answer = self.http.put(url).json(&faults).send().await.unwrap();
-        assert!(answer.status().is_success());
+        self.proxmox.control(Method::PUT, "/faults", &faults).await;
     }
 }

@@ -3,6 +3,7 @@
 pub mod contract;
 pub mod demo;
 pub mod examples;
+pub mod internals;
 pub mod lab;
 pub mod process;
 pub mod server;

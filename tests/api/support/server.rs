@@ -8,9 +8,10 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
 use http_body_util::BodyExt;
-use range42_backend_api::{App, Settings, app, serve};
 use serde_json::Value;
 use tower::ServiceExt;
+
+use super::internals::{self, App, Settings};
 
 /// The router of a server, called without a socket.
 #[derive(Clone)]
@@ -38,12 +39,21 @@ impl Client {
     /// A server with these settings. It must be called inside of a tokio runtime.
     pub fn new(env: &HashMap<String, String>) -> Self {
         let settings = Settings::from_map(env).unwrap_or_else(|e| panic!("{e}"));
-        Self::of(serve::build(settings).unwrap_or_else(|e| panic!("{e}")))
+        Self::of(internals::build(settings).unwrap_or_else(|e| panic!("{e}")))
     }
 
     /// A server that has been built already.
     pub fn of(built: Arc<App>) -> Self {
-        Self { router: app(built.clone()), app: built }
+        Self { router: internals::router(built.clone()), app: built }
+    }
+
+    /// Listens on a port of the system's choice. Answers `http://127.0.0.1:PORT`.
+    pub async fn serve(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = self.router.clone();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}")
     }
 
     /// Sends a request and leaves the body of the answer to be read.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::internals;
 use super::server::Client;
 
 /// Every playbook that an operation names, each a file that says where it stood.
@@ -90,24 +91,8 @@ pub fn write(path: &Path, text: &str) {
 
 /// The playbooks behind the bundle operations, and one bundle and scenario by name.
 fn public_playbooks() -> Vec<String> {
-    use range42_backend_api::routes::operation::{PlaybookFile, Work};
-    use range42_backend_api::routes::table::OPERATIONS;
     let named = ["bundles/my_bundle-1", "bundles/ping", "scenarios/demo_lab", "scenarios/lab-2"];
-    let mut files: Vec<String> = named.iter().map(|name| format!("{name}/main.yml")).collect();
-    for operation in OPERATIONS.iter() {
-        match &operation.work {
-            Work::Playbook(work) => match work.file {
-                PlaybookFile::Fixed(file) if work.root.folder() == "bundles" => {
-                    files.push(format!("bundles/{file}"));
-                }
-                _ => {}
-            },
-            Work::CreateVms { folder, .. } => {
-                files.push(format!("bundles/{folder}/init.yml"));
-                files.push(format!("bundles/{folder}/main.yml"));
-            }
-            Work::LookUp { .. } => {}
-        }
-    }
-    files
+    let named = named.iter().map(|name| format!("{name}/main.yml"));
+    let fixed = internals::bundle_files().into_iter().map(|file| format!("bundles/{file}"));
+    named.chain(fixed).collect()
 }

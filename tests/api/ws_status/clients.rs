@@ -51,7 +51,7 @@ async fn a_thousand_clients_cost_one_request_a_poll() {
     for _ in 0..(ALL - DEAF) / 90 {
         reading.extend(join_all((0..90).map(|_| server.dashboard(""))).await);
     }
-    assert_eq!(server.app.status.clients(), ALL);
+    assert_eq!(server.clients().await, ALL);
     // From here on all of them read at all times, as pings must be answered.
     let (told, mut news) = tokio::sync::mpsc::unbounded_channel();
     for mut dashboard in reading {
@@ -97,10 +97,10 @@ async fn a_thousand_clients_cost_one_request_a_poll() {
 }
 
 /// Changes a guest until `done`, so that there is something to send at every poll.
-async fn keep_changing(demo: &DemoProxmox, done: impl Fn() -> bool) {
+async fn keep_changing(demo: &DemoProxmox, done: impl AsyncFn() -> bool) {
     within(async {
         for turn in 0_u32.. {
-            if done() {
+            if done().await {
                 return;
             }
             // All of them at once make a message that fills a small buffer quickly.
@@ -132,8 +132,7 @@ async fn a_client_that_takes_nothing_is_let_go() {
     make_messages_long(&demo).await;
     let _deaf = Dashboard::connect_narrow(server.address).await;
     server.has_clients(1).await;
-    let clients = || server.app.status.clients();
-    keep_changing(&demo, || clients() == 0).await;
+    keep_changing(&demo, async || server.clients().await == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +145,7 @@ async fn a_client_that_falls_behind_gets_everything_afresh() {
     let mut quick = server.dashboard("").await;
     quick.expect("full").await;
     let polls = std::cell::Cell::new(0);
-    keep_changing(&demo, || polls.replace(polls.get() + 1) == 20).await;
+    keep_changing(&demo, async || polls.replace(polls.get() + 1) == 20).await;
 
     // It reads a few old steps out of the buffers, then everything, and ends where all are.
     slow.expect("full").await;

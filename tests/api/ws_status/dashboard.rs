@@ -2,22 +2,22 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use axum::serve::ListenerExt;
 use futures_util::{SinkExt, StreamExt};
-use range42_backend_api::{App, Settings, app as router, serve};
 use serde_json::Value;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::{Error, Message, client::IntoClientRequest};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use crate::support::internals::router;
+use crate::support::server::Client;
 use crate::ws_status::demo::within;
 
 /// A server on a port of its own, with an inventory that a test may rewrite.
 pub struct Server {
     pub address: std::net::SocketAddr,
-    pub app: Arc<App>,
+    client: Client,
     folder: tempfile::TempDir,
     task: tokio::task::JoinHandle<()>,
 }
@@ -34,7 +34,7 @@ impl Server {
         for (name, value) in defaults.iter().chain(settings) {
             env.insert((*name).to_owned(), (*value).to_owned());
         }
-        let app = serve::build(Settings::from_map(&env).unwrap()).unwrap();
+        let client = Client::new(&env);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         // The system would take megabytes for a client that reads nothing; with little room a
@@ -43,9 +43,9 @@ impl Server {
             let room = rustix::net::sockopt::set_socket_send_buffer_size(connection, 4096);
             room.unwrap();
         });
-        let router = router(app.clone());
+        let router = router(client.app.clone());
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { address, app, folder, task }
+        Self { address, client, folder, task }
     }
 
     /// The inventory file.
@@ -58,10 +58,17 @@ impl Server {
         within(Dashboard::connect(self.address, query, &[])).await.unwrap()
     }
 
+    /// How many clients the server counts.
+    pub async fn clients(&self) -> usize {
+        let measured = self.client.get("/metrics").await.text;
+        let line = measured.lines().find_map(|l| l.strip_prefix("range42_websocket_clients "));
+        line.unwrap().parse().unwrap()
+    }
+
     /// Waits until the server has so many clients.
     pub async fn has_clients(&self, count: usize) {
         within(async {
-            while self.app.status.clients() != count {
+            while self.clients().await != count {
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }
         })

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::demo;
@@ -10,22 +11,12 @@ use crate::support::demo;
 /// A demo Proxmox. It ends with this value.
 pub struct DemoProxmox {
     process: demo::DemoProxmox,
-    http: reqwest::Client,
 }
 
 impl DemoProxmox {
     /// Starts one and waits until it listens.
     pub fn start() -> Self {
-        let process = demo::DemoProxmox::start_with(&["--small"]);
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let pem = std::fs::read(process.text("cert")).unwrap();
-        let http = reqwest::Client::builder()
-            .tls_certs_only([reqwest::Certificate::from_pem(&pem).unwrap()])
-            .no_proxy()
-            .timeout(Duration::from_secs(10))
-            .build()
-            .unwrap();
-        Self { process, http }
+        Self { process: demo::DemoProxmox::start_with(&["--small"]) }
     }
 
     /// What it said when it was ready.
@@ -41,18 +32,18 @@ impl DemoProxmox {
 
     /// Replaces the faults at work; `{}` heals everything.
     pub async fn faults(&self, faults: Value) {
-        self.control(reqwest::Method::PUT, "/faults", faults).await;
+        self.control(Method::PUT, "/faults", faults).await;
     }
 
     /// Sets the measured values of a VM.
     pub async fn measure(&self, vmid: u32, stats: Value) {
         let path = format!("/vms/{vmid}");
-        self.control(reqwest::Method::PUT, &path, json!({ "stats": stats })).await;
+        self.control(Method::PUT, &path, json!({ "stats": stats })).await;
     }
 
     /// The paths that were asked for so far.
     pub async fn requests(&self) -> Vec<String> {
-        let requests = self.control(reqwest::Method::GET, "/requests", Value::Null).await;
+        let requests = self.control(Method::GET, "/requests", Value::Null).await;
         let path = |request: &Value| request[1].as_str().unwrap().to_owned();
         requests.as_array().unwrap().iter().map(path).collect()
     }
@@ -70,28 +61,26 @@ impl DemoProxmox {
 
     /// Forgets the requests so far.
     pub async fn forget_requests(&self) {
-        self.control(reqwest::Method::DELETE, "/requests", Value::Null).await;
+        self.control(Method::DELETE, "/requests", Value::Null).await;
     }
 
     /// Closes all connections and the port, and listens again.
     pub async fn restart(&self) {
-        self.control(reqwest::Method::POST, "/restart", json!({})).await;
+        self.control(Method::POST, "/restart", json!({})).await;
     }
 
-    async fn control(&self, method: reqwest::Method, path: &str, body: Value) -> Value {
-        let url = format!("{}{path}", self.ready("control"));
-        let answer = self.http.request(method, url).json(&body).send().await.unwrap();
-        answer.error_for_status().unwrap().json().await.unwrap()
+    async fn control(&self, method: Method, path: &str, body: Value) -> Value {
+        self.process.control(method, path, &body).await
     }
 
     /// Has Proxmox do something below its node, and waits until it is done.
-    pub async fn ask(&self, method: reqwest::Method, path: &str, form: &[(&str, &str)]) {
+    pub async fn ask(&self, method: Method, path: &str, form: &[(&str, &str)]) {
         let answer = self.send(method, path, form).await;
         let Some(upid) = answer.as_str().filter(|text| text.starts_with("UPID:")) else { return };
         let task = format!("tasks/{}/status", upid.replace(':', "%3A"));
         within(async {
             loop {
-                let state = self.send(reqwest::Method::GET, &task, &[]).await;
+                let state = self.send(Method::GET, &task, &[]).await;
                 if state["status"] == "stopped" {
                     return assert_eq!(state["exitstatus"], "OK", "{upid}");
                 }
@@ -101,20 +90,9 @@ impl DemoProxmox {
         .await;
     }
 
-    async fn send(&self, method: reqwest::Method, path: &str, form: &[(&str, &str)]) -> Value {
-        let (host, node) = (self.ready("api_host"), self.ready("node"));
-        let url = format!("https://{host}/api2/json/nodes/{node}/{path}");
-        let (user, id) = (self.ready("user"), self.ready("token_id"));
-        let token = format!("PVEAPIToken={user}!{id}={}", self.ready("token_secret"));
-        let mut request = self.http.request(method, &url).header("authorization", token);
-        if !form.is_empty() {
-            request = request.form(form);
-        }
-        let answer = request.send().await.unwrap();
-        let status = answer.status();
-        let text = answer.text().await.unwrap();
-        assert!(status.is_success(), "{url}: {status} {text}");
-        serde_json::from_str::<Value>(&text).unwrap()["data"].clone()
+    async fn send(&self, method: Method, path: &str, form: &[(&str, &str)]) -> Value {
+        let path = format!("/nodes/{}/{path}", self.ready("node"));
+        self.process.api(method, &path, form).await
     }
 }
 

@@ -1,0 +1,115 @@
+//! What the tests take from inside the library, beside its binary and HTTP. No other file of the
+//! tests names a module of the library, so that a module that moves changes this file only.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+pub use range42_backend_api::ansible::catalog::is_name;
+pub use range42_backend_api::ansible::engine::{
+    Engine, Job, LaunchError, Launched, RUN_ID_VARIABLE,
+};
+pub use range42_backend_api::ansible::events::strip_ansi;
+pub use range42_backend_api::ansible::processes::{Stop, end as end_processes, identify};
+pub use range42_backend_api::ansible::warm::WarmEngine;
+pub use range42_backend_api::kong;
+pub use range42_backend_api::routes::curl_scripts::{Script, scripts};
+pub use range42_backend_api::routes::results;
+pub use range42_backend_api::serve::{build, build_with};
+pub use range42_backend_api::{App, Settings, app as router};
+
+use range42_backend_api::ansible::events::{self, JobEvent};
+use range42_backend_api::routes::body::{Errors, Rule};
+use range42_backend_api::routes::openapi::{self, Version};
+use range42_backend_api::routes::operation::{Answer, PlaybookFile, Work};
+use range42_backend_api::routes::table::OPERATIONS;
+use range42_backend_api::runs::look_up;
+
+/// A row of the table of operations.
+pub struct Operation {
+    pub id: String,
+    pub method: String,
+    pub path: &'static str,
+    /// The action whose values are the result, for operations that answer one.
+    pub action: Option<&'static str>,
+    /// A body that works on a fresh demo.
+    pub example: Option<Map<String, Value>>,
+}
+
+/// All operations, in the order of the table.
+pub fn operations() -> Vec<Operation> {
+    let rows = OPERATIONS.iter().map(|row| Operation {
+        id: row.id(),
+        method: format!("{:?}", row.method).to_uppercase(),
+        path: row.path,
+        action: match row.answer {
+            Answer::Result { action, .. } => Some(action),
+            Answer::Log | Answer::Guest => None,
+        },
+        example: row.example_body(),
+    });
+    rows.collect()
+}
+
+/// The files below `bundles/` that operations name.
+pub fn bundle_files() -> Vec<String> {
+    let files = OPERATIONS.iter().flat_map(|row| match &row.work {
+        Work::Playbook(work) if work.root.folder() == "bundles" => match work.file {
+            PlaybookFile::Fixed(file) => vec![file.to_owned()],
+            PlaybookFile::Named => Vec::new(),
+        },
+        Work::CreateVms { folder, .. } => {
+            vec![format!("{folder}/init.yml"), format!("{folder}/main.yml")]
+        }
+        Work::Playbook(_) | Work::LookUp { .. } => Vec::new(),
+    });
+    files.collect()
+}
+
+/// The OpenAPI document of the code, which is what `openapi` prints.
+pub fn openapi_document() -> Value {
+    openapi::document()
+}
+
+/// The same as the text that is committed.
+pub fn openapi_text() -> String {
+    openapi::text(Version::V3_1)
+}
+
+/// What job events report under `key`; an error says which event is damaged.
+pub fn results(events: &Value, key: &str) -> serde_json::Result<Vec<Value>> {
+    Ok(events::extract(&job_events(events)?, key))
+}
+
+/// The lines that job events print.
+pub fn log_lines(events: &Value) -> serde_json::Result<Vec<String>> {
+    Ok(events::log_lines(&job_events(events)?))
+}
+
+fn job_events(events: &Value) -> serde_json::Result<Vec<JobEvent>> {
+    serde_json::from_value(events.clone())
+}
+
+/// The name of the guest `vm_id` in what a list of guests reported.
+pub fn name_of_guest(listed: &[Value], vm_id: &str) -> Option<Value> {
+    look_up::find(listed, vm_id).map(|found| found.name)
+}
+
+/// What a body's `value` becomes where `document` has this `schema`, or the kind of the first
+/// error.
+pub fn read_laxly(document: &Value, schema: &Value, value: &Value) -> Result<Value, &'static str> {
+    let rule = Rule::compile(document, schema);
+    let mut errors = Errors::default();
+    let read = rule.check(value, &mut Vec::new(), &mut errors);
+    read.ok_or_else(|| errors.into_vec()[0].kind)
+}
+
+/// Waits until the history on disk has all that happened.
+pub async fn history_is_written(app: &App) {
+    app.runs.written(Duration::from_secs(60)).await;
+}
+
+/// Ends all runs, as a server does that ends.
+pub fn end_all_runs(app: &App) {
+    app.runs.end_all(Stop::Gently);
+}
