@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use range42_backend_api::ansible::catalog::{Playbook, Root};
-use range42_backend_api::ansible::events::{JobEvent, extract, log_lines};
+use range42_backend_api::ansible::events::{JobEvent, clean_lines, extract, raw_lines};
 use range42_backend_api::ansible::workdir::{Invocation, Workdir};
 use range42_backend_api::proxmox::status::guest::{Guest, Percent};
 use range42_backend_api::proxmox::status::told::View;
@@ -37,8 +37,13 @@ fn reading_events(criterion: &mut Criterion) {
     criterion.bench_function("extract from 500 events", |b| {
         b.iter(|| extract(black_box(&events), "vm_list"))
     });
-    criterion
-        .bench_function("log lines of 500 events", |b| b.iter(|| log_lines(black_box(&events))));
+    let printed = || events.iter().filter_map(|event| event.stdout.as_deref());
+    criterion.bench_function("log lines of 500 events", |b| {
+        b.iter(|| {
+            let kept: Vec<String> = printed().flat_map(|text| raw_lines(black_box(text))).collect();
+            clean_lines(&kept)
+        })
+    });
 }
 
 fn checking_a_body(criterion: &mut Criterion) {

@@ -2,7 +2,6 @@
 
 mod connections;
 mod data_dir;
-mod progress;
 
 use std::io;
 use std::path::Path;

@@ -217,20 +217,3 @@ fn log_end(record: &Record) {
         "where its time went"
     );
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The bytes of the future that a function makes, without making one.
-    fn size<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    #[test]
-    fn a_run_that_waits_is_small() {
-        // Its work takes some seven times as much, and is made when it begins.
-        let waiting = size(live);
-        assert!(waiting <= 1536, "{waiting} bytes");
-    }
-}

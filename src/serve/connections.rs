@@ -13,9 +13,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_io_timeout::TimeoutWriter;
 use tower::Service;
 
-use super::progress::Progressing;
 use crate::settings::Limits;
 
 /// The pause after the system refuses a connection, for lack of file handles as a rule.
@@ -93,7 +93,11 @@ impl Connections {
     async fn one(mut self, stream: TcpStream, peer: SocketAddr, _slot: OwnedSemaphorePermit) {
         // Answers are written whole, and waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
-        let stream = Progressing::new(stream, self.longest_stall);
+        // An answer may be long in the making and a stream may be silent for an hour, so the limit
+        // counts only while there is something to write and none of it is taken.
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(self.longest_stall));
+        let stream = Box::pin(stream);
         let begun = Arc::new(Notify::new());
         let (router, first) = (self.router.clone(), begun.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -139,6 +143,7 @@ mod tests {
     use std::collections::HashMap;
 
     use axum::routing::get;
+    use tokio::io::AsyncReadExt;
 
     use super::*;
     use crate::Settings;
@@ -150,23 +155,54 @@ mod tests {
         assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
     }
 
-    /// The connection of a client that asks for a long answer and reads none of it.
-    #[tokio::test]
-    async fn a_client_that_never_reads_gives_its_slot_back() {
+    const LONG: usize = 64 * 1024 * 1024;
+
+    /// A client that has asked for a long answer, and what serves it.
+    async fn asked_for_much(
+        longest_stall: Duration,
+        slots: &Arc<Semaphore>,
+    ) -> (TcpStream, impl Future<Output = ()> + use<>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
         let limits = Settings::from_map(&HashMap::new()).unwrap().limits;
-        let (_end, ending) = watch::channel(false);
-        let long = get(|| async { vec![0; 64 * 1024 * 1024] });
-        let router = Router::new().route("/", long);
-        let longest_stall = Duration::from_millis(200);
+        let (end, ending) = watch::channel(false);
+        let router = Router::new().route("/", get(|| async { vec![0; LONG] }));
         let connections = Connections { router, limits, ending, longest_stall };
-        let slots = Arc::new(Semaphore::new(1));
         let slot = slots.clone().try_acquire_owned().unwrap();
-        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-        let ended = connections.one(stream, peer, slot);
-        tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it goes on for ever");
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let served = async move {
+            let _end = end;
+            connections.one(stream, peer, slot).await;
+        };
+        (client, served)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_reads_gives_its_slot_back() {
+        let slots = Arc::new(Semaphore::new(1));
+        let (_client, served) = asked_for_much(Duration::from_millis(200), &slots).await;
+        tokio::time::timeout(Duration::from_secs(20), served).await.expect("it goes on for ever");
         assert_eq!(slots.available_permits(), 1);
+    }
+
+    /// It takes more than the limit as a whole, but never so long without reading anything.
+    #[tokio::test]
+    async fn a_client_that_reads_slowly_gets_the_whole_answer() {
+        let slots = Arc::new(Semaphore::new(1));
+        let longest_stall = Duration::from_secs(1);
+        let (mut client, served) = asked_for_much(longest_stall, &slots).await;
+        let served = tokio::spawn(served);
+        let begun = tokio::time::Instant::now();
+        let mut pace = tokio::time::interval(longest_stall / 10);
+        let mut read = vec![0; 1024 * 1024];
+        let mut received = 0;
+        while begun.elapsed() < longest_stall * 2 {
+            pace.tick().await;
+            received += client.read_exact(&mut read).await.expect("it was cut off");
+        }
+        received += client.read_to_end(&mut Vec::new()).await.expect("it was cut off");
+        assert!(received > LONG, "{received} bytes");
+        served.await.unwrap();
     }
 }

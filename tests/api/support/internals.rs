@@ -81,9 +81,12 @@ pub fn results(events: &Value, key: &str) -> serde_json::Result<Vec<Value>> {
     Ok(events::extract(&job_events(events)?, key))
 }
 
-/// The lines that job events print.
+/// The lines that job events print, kept one event after the other and read as a whole.
 pub fn log_lines(events: &Value) -> serde_json::Result<Vec<String>> {
-    Ok(events::log_lines(&job_events(events)?))
+    let printed = job_events(events)?.into_iter().filter_map(|event| event.stdout);
+    let kept: Vec<String> =
+        printed.filter(|text| !text.is_empty()).flat_map(|text| events::raw_lines(&text)).collect();
+    Ok(events::clean_lines(&kept))
 }
 
 fn job_events(events: &Value) -> serde_json::Result<Vec<JobEvent>> {
