@@ -5,13 +5,14 @@ use std::fs;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use range42_backend_api::ansible::catalog::{Playbook, Root};
 use range42_backend_api::ansible::events::{JobEvent, clean_lines, extract, raw_lines};
-use range42_backend_api::ansible::workdir::{Invocation, Workdir};
-use range42_backend_api::proxmox::status::guest::{Guest, Percent};
-use range42_backend_api::proxmox::status::told::View;
-use range42_backend_api::routes::table::OPERATIONS;
-use range42_backend_api::routes::{body, openapi};
+use range42_backend_api::ansible::playbooks::{Playbook, Root};
+use range42_backend_api::ansible::private_data_dir::{Invocation, Workdir};
+use range42_backend_api::generate::openapi;
+use range42_backend_api::http::body;
+use range42_backend_api::live_status::cursor::View;
+use range42_backend_api::live_status::guest::{Guest, Percent};
+use range42_backend_api::operations::table::OPERATIONS;
 use serde_json::{Map, json};
 
 /// As many events as a run over some hosts prints.

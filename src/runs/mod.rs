@@ -4,21 +4,20 @@
 //! its own (`life`, `work`). What it prints is kept by a `recorder` in its [`journal`],
 //! what is known of it in the [`history`]; `recovery` settles what a killed server left.
 
-pub mod claim;
-pub mod history;
-pub mod journal;
-mod life;
+pub mod claims;
+mod lifecycle;
+pub mod log;
 pub mod look_up;
 pub mod phases;
-pub mod plan;
-pub mod queue;
 pub mod record;
 mod recorder;
 mod recovery;
-pub mod redaction;
 mod run;
+pub mod scheduler;
+pub mod spec;
 pub mod state;
-mod work;
+pub mod store;
+mod worker;
 
 use std::collections::HashMap;
 use std::io;
@@ -31,21 +30,21 @@ use tokio::sync::watch;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::ansible::engine::Engine;
 use crate::ansible::events;
-use crate::ansible::processes::Stop;
+use crate::ansible::executor::Engine;
+use crate::ansible::reaper::Stop;
 use crate::ansible::vault::VaultPassword;
-use crate::metrics::Metrics;
-use crate::settings::Settings;
-use claim::{Claim, Claimed};
-use history::{Filter, History, Kept};
-use journal::{Journals, Part};
-use phases::Phases;
-pub use plan::{Asked, Plan, Step};
-use queue::{Queue, QueueFull};
-use record::{HostCounts, Place, Progress, Record};
-pub use run::{Run, View};
-pub use state::{Ending, State};
+use crate::config::Settings;
+use crate::runs::claims::{Claim, Claimed};
+use crate::runs::log::files::{Journals, Part};
+use crate::runs::phases::Phases;
+use crate::runs::record::{HostCounts, Place, Progress, Record};
+pub use crate::runs::run::{Run, View};
+use crate::runs::scheduler::{Queue, QueueFull};
+pub use crate::runs::spec::{Asked, Plan, Step};
+pub use crate::runs::state::{Ending, State};
+use crate::runs::store::sqlite::{Filter, History, Kept};
+use crate::telemetry::metrics::Metrics;
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -265,7 +264,7 @@ impl Runs {
         means.keep_locked(&live, &run);
         drop(live);
         let span = tracing::info_span!("run", run_id = %id, operation = asked.plan.operation);
-        tokio::spawn(life::live(means.clone(), run.clone(), asked).instrument(span));
+        tokio::spawn(lifecycle::live(means.clone(), run.clone(), asked).instrument(span));
         Ok(run)
     }
 

@@ -8,9 +8,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::phases::Phases;
-use super::state::{Ending, State};
 use crate::ansible::events::{EventData, JobEvent};
+use crate::runs::phases::Phases;
+use crate::runs::state::{Ending, State};
 
 /// A run.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

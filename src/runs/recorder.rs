@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::journal::Journal;
-use super::record::{HostCounts, Hosts, Progress};
-use super::redaction::Redaction;
-use crate::ansible::events::{self, FailureLine, JobEvent};
+use crate::ansible::events;
+use crate::ansible::events::{FailureLine, JobEvent};
 use crate::ansible::job_events::ReadEvent;
-use crate::metrics::Metrics;
+use crate::redaction::Redaction;
+use crate::runs::log::files::Journal;
+use crate::runs::record::{HostCounts, Hosts, Progress};
+use crate::telemetry::metrics::Metrics;
 
 /// Members of a job event that hold no text of a playbook (ansible-runner 2.4, `awx_display.py`).
 const OF_THE_EVENT: [&str; 9] = [

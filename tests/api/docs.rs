@@ -158,7 +158,7 @@ async fn unknown_paths_and_methods_are_json() {
 
 #[test]
 fn the_readme_lists_every_setting() {
-    let sources = ["src/settings.rs", "src/settings/limits.rs", "src/settings/gateway.rs"]
+    let sources = ["src/config/mod.rs", "src/config/limits.rs", "src/config/gateway.rs"]
         .map(std::fs::read_to_string);
     let readme = std::fs::read_to_string("README.md").unwrap();
     let name = regex::Regex::new(r#""((?:[A-Z][A-Z0-9]*_)+[A-Z0-9]+|HOST|PORT|DEBUG)""#).unwrap();
