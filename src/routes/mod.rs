@@ -9,6 +9,7 @@ pub mod cors;
 pub mod curl_scripts;
 pub mod docs;
 pub mod edge;
+pub mod effects;
 pub mod firewall;
 pub mod handler;
 pub mod health;
