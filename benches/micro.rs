@@ -8,7 +8,6 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use range42_backend_api::ansible::events::{JobEvent, clean_lines, extract, raw_lines};
 use range42_backend_api::ansible::playbooks::{Playbook, Root};
 use range42_backend_api::ansible::private_data_dir::{Invocation, Workdir};
-use range42_backend_api::generate::openapi;
 use range42_backend_api::http::body;
 use range42_backend_api::live_status::cursor::View;
 use range42_backend_api::live_status::guest::{Guest, Percent};
@@ -50,7 +49,7 @@ fn reading_events(criterion: &mut Criterion) {
 fn checking_a_body(criterion: &mut Criterion) {
     let mut create = OPERATIONS.iter().filter(|row| row.path.ends_with("/vm_id/create"));
     let request = create.next().and_then(|row| row.request).expect("the operation has a body");
-    let rule = openapi::rule(&request);
+    let rule = body::Rule::of(&request);
     let good = br#"{"proxmox_node":"px-testing","vm_id":"4200","vm_name":"box","vm_cpu":"host","vm_cores":2,"vm_sockets":1,"vm_memory":2048}"#;
     let bad = br#"{"proxmox_node":"a b","vm_id":{},"vm_cores":"x"}"#;
     let check = |bytes: &[u8]| body::check(&rule, Some("application/json"), bytes).is_ok();

@@ -244,7 +244,7 @@ fn status_line(host: &str, port: u16, secret: Option<&str>) -> io::Result<String
     let address = address.ok_or_else(|| io::Error::other("no such host"))?;
     let mut stream = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
     stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
-    let secret = secret.map(|secret| format!("{}: {secret}\r\n", kong::SECRET_HEADER));
+    let secret = secret.map(|secret| format!("{}: {secret}\r\n", crate::config::SECRET_HEADER));
     let secret = secret.unwrap_or_default();
     let request = format!(
         "HEAD {DOCUMENT_PATH} HTTP/1.1\r\nHost: localhost\r\n{secret}Connection: close\r\n\r\n"

@@ -12,8 +12,8 @@ use reqwest::{Client, Method, Response};
 use serde_json::Value;
 
 use crate::cli::follow::follow;
+use crate::config::SECRET_HEADER;
 use crate::config::Settings;
-use crate::generate::kong::SECRET_HEADER;
 use crate::http::runs::PATH;
 use crate::runs::record::Record;
 

@@ -7,6 +7,9 @@ use ipnet::IpNet;
 
 use crate::config::SettingsError;
 
+/// The header by which the server knows that a request came through the gateway.
+pub const SECRET_HEADER: &str = "x-range42-gateway";
+
 /// The shortest secret that is accepted: one that nobody guesses.
 const SHORTEST_SECRET: usize = 20;
 

@@ -15,8 +15,8 @@ use tracing_subscriber::filter::Targets;
 mod gateway;
 mod limits;
 
-pub use crate::config::gateway::Gateway;
 pub use crate::config::limits::Limits;
+pub use gateway::{Gateway, SECRET_HEADER};
 
 /// The origins that a browser may call from when `CORS_ORIGIN_REGEX` is not set: this machine,
 /// under each of its three names, on any port.

@@ -6,7 +6,6 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::openapi_3_0;
 use crate::generate::kong;
-use crate::http::body::Rule;
 use crate::http::runs;
 use crate::operations::table::OPERATIONS;
 use crate::operations::tags;
@@ -33,14 +32,6 @@ pub fn text(version: Version) -> String {
     let mut text = text.expect("a JSON value is writable");
     text.push('\n');
     text
-}
-
-/// What checks a body against its published schema.
-pub fn rule(request: &RequestType) -> Rule {
-    let mut schemas = Vec::new();
-    (request.schemas)(&mut schemas);
-    let document = json!({ "components": { "schemas": published(schemas) } });
-    Rule::compile(&document, &reference(&(request.name)()))
 }
 
 /// The document: OpenAPI 3.1, with every operation and every schema.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::http::body::FieldError;
+use crate::operations::planning::PlanError;
 
 /// A request that ends without the answer it asked for.
 #[derive(Debug, Error)]
@@ -63,6 +64,15 @@ impl Error {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl From<PlanError> for Error {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Refused(reason) => Self::BadRequest(reason),
+            PlanError::Internal(reason) => Self::Internal(reason),
         }
     }
 }

@@ -14,6 +14,7 @@ use serde_json::{Map, json};
 
 use crate::config::Settings;
 use crate::http::App;
+use crate::telemetry::metrics;
 
 /// Less free space than this, in bytes, does not hold the directory of a run for certain.
 const FREE_SPACE: u64 = 64 * 1024 * 1024;
@@ -27,15 +28,15 @@ pub fn routes(app: &Arc<App>) -> Router {
     Router::new()
         .route(alive, get(|| async { Json(json!({ "status": "alive" })) }))
         .route(ready, get(readiness))
-        .route(measured, get(metrics))
+        .route(measured, get(measured_now))
         .with_state(app.clone())
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> Response {
+async fn measured_now(State(app): State<Arc<App>>) -> Response {
     app.runs.measure();
     app.metrics.websocket_clients.set(i64::try_from(app.status.clients()).unwrap_or(i64::MAX));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], app.metrics.text()).into_response()
+    ([(header::CONTENT_TYPE, content_type)], metrics::text(&app.registry)).into_response()
 }
 
 async fn readiness(State(app): State<Arc<App>>) -> Response {

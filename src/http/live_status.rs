@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -22,7 +22,8 @@ use crate::http::error::{invalid, refused};
 use crate::http::middleware::cors;
 use crate::http::{App, Error};
 use crate::live_status::{
-    CLOSE_LIMIT, LiveStatus, NOT_FOUND, Nodes, Seat, Told, View, Wanted, Watching, error_frame,
+    CLOSE_LIMIT, Frame, LiveStatus, NOT_FOUND, Nodes, Seat, Told, View, Wanted, Watching,
+    error_frame,
 };
 use crate::operations::values::NodeName;
 
@@ -184,7 +185,12 @@ async fn inform(
             return end;
         }
     }
-    client.send(Message::Text(error_frame(NOT_FOUND))).await.err().unwrap_or(End::Told)
+    client.send(text(error_frame(NOT_FOUND))).await.err().unwrap_or(End::Told)
+}
+
+/// A frame as a message of a WebSocket, without a copy.
+fn text(frame: Frame) -> Message {
+    Message::Text(Utf8Bytes::try_from(frame).expect("a frame is JSON, and so UTF-8"))
 }
 
 struct Client<'a> {
@@ -225,9 +231,9 @@ impl Client<'_> {
                 (told.next(&view), view.ended().cloned())
             };
             match (next, last) {
-                (Some(frame), _) => self.send(Message::Text(frame)).await?,
+                (Some(frame), _) => self.send(text(frame)).await?,
                 (None, Some(last)) => {
-                    self.send(Message::Text(last)).await?;
+                    self.send(text(last)).await?;
                     return Err(End::Told);
                 }
                 (None, None) => return Ok(()),

@@ -11,7 +11,6 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::ansible::playbooks::CatalogError;
-use crate::generate::openapi;
 use crate::http::App;
 use crate::http::body;
 use crate::http::body::{FieldError, Rule};
@@ -21,6 +20,7 @@ use crate::http::middleware::consumer;
 use crate::http::prefer;
 use crate::http::prefer::Preference;
 use crate::http::{middleware, runs};
+use crate::operations::planning::PlanError;
 use crate::operations::{Answer, Method, Operation};
 use crate::operations::{claims, planning};
 use crate::runs::{Asked, Ended, Ending, Outcome, Run, State, View};
@@ -56,7 +56,7 @@ impl Endpoint {
 
     /// What checks a body, if one is read.
     fn rule(&self) -> Option<&Rule> {
-        self.rule.get_or_init(|| self.operation.request.as_ref().map(openapi::rule)).as_ref()
+        self.rule.get_or_init(|| self.operation.request.as_ref().map(Rule::of)).as_ref()
     }
 
     /// Answers a request.
@@ -77,7 +77,7 @@ impl Endpoint {
         };
         let path = RawPathParams::from_request_parts(&mut parts, &()).await;
         let name = path
-            .map_err(|_| CatalogError::BadName("(not UTF-8)".to_owned()))?
+            .map_err(|_| PlanError::from(CatalogError::BadName("(not UTF-8)".to_owned())))?
             .iter()
             .next()
             .map(|(_, value)| value.to_owned());

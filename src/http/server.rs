@@ -16,10 +16,12 @@ use crate::ansible::vault::VaultPassword;
 use crate::ansible::warm::WarmEngine;
 use crate::config::{EngineChoice, Settings};
 pub use crate::http::dir_lock::Held;
+use crate::http::metrics::HttpMetrics;
 use crate::http::{App, app, connection, dir_lock};
-use crate::live_status::LiveStatus;
+use crate::live_status::{self, LiveStatus};
+use crate::runs::RunMetrics;
 use crate::runs::Runs;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics;
 
 /// How long the end waits for processes that do not even go when they are killed.
 const STUBBORN: Duration = Duration::from_secs(30);
@@ -60,12 +62,14 @@ pub fn build_with(
     let vault = VaultPassword::prepare(&settings.vault, &settings.runs_dir)
         .map_err(|e| unusable(&settings.runs_dir, e))?;
     let engine = engine(&settings);
-    let metrics = Arc::new(Metrics::new(engine.name()));
-    let runs = Runs::open(settings.clone(), engine, vault, metrics.clone())
+    let mut registry = metrics::registry();
+    let metrics = HttpMetrics::register(&mut registry);
+    let run_metrics = Arc::new(RunMetrics::register(&mut registry, engine.name()));
+    let polls = live_status::metrics::register(&mut registry);
+    let runs = Runs::open(settings.clone(), engine, vault, run_metrics)
         .map_err(|e| unusable(&settings.data_dir, e))?;
-    let status =
-        LiveStatus::new(settings.status.clone(), settings.inventory.clone(), metrics.polls.clone());
-    Ok(Arc::new(App { settings, runs, status, metrics, held }))
+    let status = LiveStatus::new(settings.status.clone(), settings.inventory.clone(), polls);
+    Ok(Arc::new(App { settings, runs, status, metrics, registry, held }))
 }
 
 fn unusable(folder: &Path, error: io::Error) -> StartError {

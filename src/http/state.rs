@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::dir_lock::Held;
+use super::metrics::HttpMetrics;
 use crate::config::Settings;
 use crate::live_status::LiveStatus;
 use crate::runs::Runs;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::Registry;
 
 /// What a server is made of: shared by all requests.
 pub struct App {
@@ -16,8 +17,10 @@ pub struct App {
     pub runs: Runs,
     /// The dashboards that it keeps up to date.
     pub status: LiveStatus,
-    /// What it measures of itself.
-    pub metrics: Arc<Metrics>,
+    /// The metrics of its requests.
+    pub metrics: HttpMetrics,
+    /// All metrics.
+    pub registry: Registry,
     /// The folders that are this server's as long as it lives.
     pub held: Vec<Held>,
 }

@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::ws::Utf8Bytes;
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::live_status::guest::Guest;
 
-/// A message as it is sent. Copies share one text.
-pub type Frame = Utf8Bytes;
+/// A message as it is sent: the UTF-8 of its JSON. Copies share one text.
+pub type Frame = Bytes;
 
 /// The guests of one version, by id.
 #[derive(Debug, Default)]
@@ -202,7 +202,7 @@ mod tests {
     /// All that a client is told now.
     fn news(told: &mut Told, view: &View) -> Vec<Value> {
         std::iter::from_fn(|| told.next(view))
-            .map(|frame| serde_json::from_str(frame.as_str()).unwrap())
+            .map(|frame| serde_json::from_slice(&frame).unwrap())
             .collect()
     }
 

@@ -6,6 +6,7 @@
 mod credentials;
 pub mod cursor;
 pub mod guest;
+pub mod metrics;
 mod poller;
 
 use std::collections::HashMap;
@@ -23,7 +24,7 @@ pub use crate::live_status::cursor::{Frame, Told, View, error_frame};
 use crate::config::StatusSettings;
 use crate::live_status::credentials::CredentialsFile;
 use crate::live_status::poller::Poller;
-use crate::telemetry::metrics::{PollLabels, Polls};
+use metrics::{PollLabels, Polls};
 
 /// Which nodes are watched.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

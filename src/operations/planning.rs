@@ -2,16 +2,27 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use thiserror::Error;
 
 use crate::ansible::playbooks;
 use crate::ansible::playbooks::{CatalogError, Playbook, Root};
 use crate::config::Settings;
-use crate::http::error::Error;
 use crate::inventory;
 use crate::operations::bundles::NewVm;
 use crate::operations::values::{ApiHost, HostPattern, NodeName};
 use crate::operations::{Answer, Limit, LookUp, Operation, PlaybookFile, PlaybookWork, Work};
 use crate::runs::{Plan, Step};
+
+/// Why nothing can be started for a checked request.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// The server is not set up for it, or it names what is not there.
+    #[error("{0}")]
+    Refused(String),
+    /// A fault of the server.
+    #[error("{0}")]
+    Internal(String),
+}
 
 /// The members of a request that steer the run rather than the playbook.
 #[derive(Debug, Default, Deserialize)]
@@ -37,7 +48,7 @@ pub fn plan(
     operation: &Operation,
     body: &Map<String, Value>,
     name: Option<&str>,
-) -> Result<(Plan, Steering), Error> {
+) -> Result<(Plan, Steering), PlanError> {
     let steering: Steering = read(body)?;
     let steps = match &operation.work {
         Work::Playbook(work) => playbook_steps(settings, operation, work, body, &steering, name)?,
@@ -63,7 +74,7 @@ fn playbook_steps(
     body: &Map<String, Value>,
     steering: &Steering,
     name: Option<&str>,
-) -> Result<Vec<Step>, Error> {
+) -> Result<Vec<Step>, PlanError> {
     let playbook = match work.file {
         PlaybookFile::Fixed(file) => playbooks::find(settings, work.root, file),
         PlaybookFile::Named => playbooks::find_named(settings, work.root, name.unwrap_or_default()),
@@ -94,7 +105,7 @@ fn create_steps(
     keys: &[&str],
     body: &Map<String, Value>,
     steering: &Steering,
-) -> Result<Vec<Step>, Error> {
+) -> Result<Vec<Step>, PlanError> {
     let init = playbooks::find(settings, Root::Bundles, &format!("{folder}/init.yml"))?;
     let vms = body.get("vms").and_then(Value::as_object).cloned().unwrap_or_default();
     require_keys(&vms, keys)?;
@@ -121,30 +132,30 @@ fn create_steps(
     Ok(steps)
 }
 
-fn require_keys(vms: &Map<String, Value>, keys: &[&str]) -> Result<(), Error> {
+fn require_keys(vms: &Map<String, Value>, keys: &[&str]) -> Result<(), PlanError> {
     let fits = vms.len() == keys.len() && keys.iter().all(|key| vms.contains_key(*key));
     if fits {
         return Ok(());
     }
     let wanted = keys.join(", ");
-    Err(Error::BadRequest(format!("vms must have exactly these keys: {wanted}")))
+    Err(PlanError::Refused(format!("vms must have exactly these keys: {wanted}")))
 }
 
-fn look_up(settings: &Settings, vm_id: &str, name_wanted: bool) -> Result<Step, Error> {
+fn look_up(settings: &Settings, vm_id: &str, name_wanted: bool) -> Result<Step, PlanError> {
     let playbook = playbooks::find(settings, Root::Local, "generic.yml")?;
     Ok(Step::LookUp { vm_id: vm_id.to_owned(), playbook, name_wanted })
 }
 
-fn require_inventory(settings: &Settings) -> Result<(), Error> {
+fn require_inventory(settings: &Settings) -> Result<(), PlanError> {
     if settings.inventory.join("hosts.yml").is_file() {
         return Ok(());
     }
     let missing = "no inventory hosts.yml in the inventory dir (API_BACKEND_INVENTORY_DIR)";
-    Err(Error::BadRequest(missing.to_owned()))
+    Err(PlanError::Refused(missing.to_owned()))
 }
 
 /// The token goes to this host, so a client may only name one that the operator has named.
-fn require_known_api(settings: &Settings, host: &ApiHost) -> Result<(), Error> {
+fn require_known_api(settings: &Settings, host: &ApiHost) -> Result<(), PlanError> {
     if host.is_empty() {
         return Ok(());
     }
@@ -152,27 +163,27 @@ fn require_known_api(settings: &Settings, host: &ApiHost) -> Result<(), Error> {
     let folders = [settings.inventory.as_path(), &playbooks];
     let known = inventory::api_access(&folders, settings.vars_file.as_deref()).map_err(|e| {
         let unknown = "so it cannot be told whether this is an API host of the inventory";
-        Error::BadRequest(format!("proxmox_api_host: {e}, {unknown}"))
+        PlanError::Refused(format!("proxmox_api_host: {e}, {unknown}"))
     })?;
     if known.admits(host.as_str()) {
         return Ok(());
     }
     let refused =
         "proxmox_api_host is not one of the API hosts that the inventory names in plain text";
-    Err(Error::BadRequest(refused.to_owned()))
+    Err(PlanError::Refused(refused.to_owned()))
 }
 
-fn read<T: serde::de::DeserializeOwned>(body: &Map<String, Value>) -> Result<T, Error> {
+fn read<T: serde::de::DeserializeOwned>(body: &Map<String, Value>) -> Result<T, PlanError> {
     serde_json::from_value(Value::Object(body.clone())).map_err(unreadable)
 }
 
 /// A body that its schema lets through always fits its type; a test holds every row to that.
-fn unreadable(error: serde_json::Error) -> Error {
-    Error::Internal(format!("the checked body does not fit its type: {error}"))
+fn unreadable(error: serde_json::Error) -> PlanError {
+    PlanError::Internal(format!("the checked body does not fit its type: {error}"))
 }
 
-impl From<CatalogError> for Error {
+impl From<CatalogError> for PlanError {
     fn from(error: CatalogError) -> Self {
-        Self::BadRequest(error.to_string())
+        Self::Refused(error.to_string())
     }
 }

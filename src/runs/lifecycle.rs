@@ -12,6 +12,7 @@ use crate::redaction::Redaction;
 use crate::runs::phases::Phases;
 use crate::runs::record::{Record, now};
 use crate::runs::recorder::Recorder;
+use crate::runs::secrets;
 use crate::runs::state::CANNOT_UNDO;
 use crate::runs::{Asked, Ended, Ending, Means, Outcome, Run, State, worker};
 
@@ -27,7 +28,7 @@ pub(super) async fn live(means: Arc<Means>, run: Arc<Run>, asked: Asked) {
     let secrets = asked.secrets.clone();
     let redaction = tokio::task::spawn_blocking({
         let settings = means.settings.clone();
-        move || Redaction::of_server(&settings, &secrets)
+        move || secrets::redaction(&settings, &secrets)
     });
     // Where it is not known what is secret, everything is.
     let redaction = redaction.await.unwrap_or_else(|_| Redaction::of_everything());
@@ -105,7 +106,7 @@ async fn end(means: &Means, run: &Run, outcome: Outcome, redaction: &Redaction) 
         let took = |ended: jiff::Timestamp| {
             record.started.map(|started| ended.duration_since(started).as_secs_f64())
         };
-        means.metrics.ended(record.state, record.ended.and_then(took));
+        means.metrics.count_ended(record.state, record.ended.and_then(took));
         means.history.keep(record, result);
         live.runs.remove(&run.id);
         live.same.retain(|_, joinable| joinable.run.id != run.id);

@@ -8,12 +8,14 @@ pub mod claims;
 mod lifecycle;
 pub mod log;
 pub mod look_up;
+mod metrics;
 pub mod phases;
 pub mod record;
 mod recorder;
 mod recovery;
 mod run;
 pub mod scheduler;
+mod secrets;
 pub mod spec;
 pub mod state;
 pub mod store;
@@ -37,6 +39,7 @@ use crate::ansible::vault::VaultPassword;
 use crate::config::Settings;
 use crate::runs::claims::{Claim, Claimed};
 use crate::runs::log::files::{Journals, Part};
+pub use crate::runs::metrics::RunMetrics;
 use crate::runs::phases::Phases;
 use crate::runs::record::{HostCounts, Place, Progress, Record};
 pub use crate::runs::run::{Run, View};
@@ -44,7 +47,6 @@ use crate::runs::scheduler::{Queue, QueueFull};
 pub use crate::runs::spec::{Asked, Plan, Step};
 pub use crate::runs::state::{Ending, State};
 use crate::runs::store::sqlite::{Filter, History, Kept};
-use crate::telemetry::metrics::Metrics;
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -122,7 +124,7 @@ pub(crate) struct Means {
     pub(crate) vault: VaultPassword,
     pub(crate) journals: Journals,
     pub(crate) history: History,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<RunMetrics>,
     live: Mutex<Live>,
     /// How many runs have not ended.
     count: watch::Sender<usize>,
@@ -218,7 +220,7 @@ impl Runs {
         settings: Arc<Settings>,
         engine: Box<dyn Engine>,
         vault: VaultPassword,
-        metrics: Arc<Metrics>,
+        metrics: Arc<RunMetrics>,
     ) -> io::Result<Self> {
         let journals = Journals::open(settings.data_dir.join("logs"))?;
         let file = settings.data_dir.join("history.sqlite3");
@@ -328,9 +330,10 @@ impl Runs {
 
     /// Brings the measures of the runs that have not ended, and of the engine, up to date.
     pub fn measure(&self) {
-        let states = self.inner.live().runs.values().map(|run| run.view().record.state).collect();
-        self.inner.metrics.count_runs(states);
-        self.inner.metrics.engine_serves(self.inner.engine.serves());
+        let states: Vec<State> =
+            self.inner.live().runs.values().map(|run| run.view().record.state).collect();
+        self.inner.metrics.set_active(&states);
+        self.inner.metrics.set_engine(self.inner.engine.serves());
     }
 
     /// The engine that starts playbook runs, and how it is.

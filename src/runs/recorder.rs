@@ -6,9 +6,9 @@ use crate::ansible::events;
 use crate::ansible::events::{FailureLine, JobEvent};
 use crate::ansible::job_events::ReadEvent;
 use crate::redaction::Redaction;
+use crate::runs::RunMetrics;
 use crate::runs::log::files::Journal;
 use crate::runs::record::{HostCounts, Hosts, Progress};
-use crate::telemetry::metrics::Metrics;
 
 /// Members of a job event that hold no text of a playbook (ansible-runner 2.4, `awx_display.py`).
 const OF_THE_EVENT: [&str; 9] = [
@@ -48,7 +48,7 @@ const OF_ITS_DATA: [&str; 17] = [
 pub struct Recorder {
     redaction: Redaction,
     journal: Option<Journal>,
-    metrics: Option<std::sync::Arc<Metrics>>,
+    metrics: Option<std::sync::Arc<RunMetrics>>,
     hosts: Hosts,
     seen: Seen,
     playbook: Report,
@@ -91,7 +91,7 @@ impl Recorder {
         redaction: Redaction,
         journal: std::io::Result<Journal>,
         playbooks: usize,
-        metrics: Option<std::sync::Arc<Metrics>>,
+        metrics: Option<std::sync::Arc<RunMetrics>>,
     ) -> Self {
         let gap = journal.as_ref().err().map(|e| format!("the log cannot be kept: {e}"));
         let progress = Progress { playbooks, ..Progress::default() };

@@ -20,11 +20,12 @@ use crate::ansible::job_events::JobEvents;
 use crate::ansible::reaper;
 use crate::ansible::reaper::Stop;
 use crate::config::Settings;
-use crate::redaction::{Redaction, is_secret_name, texts_in};
+use crate::redaction::{is_secret_name, texts_in};
 use crate::runs::lifecycle::concluded;
 use crate::runs::log::files::{Journals, Mark, Part};
 use crate::runs::record::Record;
 use crate::runs::recorder::Recorder;
+use crate::runs::secrets;
 use crate::runs::store::sqlite::History;
 use crate::runs::{Ended, Outcome, State};
 
@@ -269,7 +270,7 @@ fn resumed(
     leftover: Option<&Leftover>,
 ) -> Recorder {
     let secrets = leftover.map(|l| secrets_of(&l.dir)).unwrap_or_default();
-    let redaction = Redaction::of_server(settings, &secrets);
+    let redaction = secrets::redaction(settings, &secrets);
     let journal = journals.resume(record.id);
     let mut recorder = Recorder::new(redaction, journal, record.progress.playbooks, None);
     let mut mark = Mark::default();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::config::Settings;
+use crate::config::{SECRET_HEADER, Settings};
 use crate::generate::openapi;
 use crate::operations::table::OPERATIONS;
 use crate::operations::{Answer, Operation, Work};
@@ -18,9 +18,6 @@ mod consumers;
 pub use crate::generate::kong::consumers::{Consumer, consumers};
 
 use crate::generate::kong::consumers::GROUPS;
-
-/// The header by which the server knows that a request came through the gateway.
-pub const SECRET_HEADER: &str = "x-range42-gateway";
 
 /// The header that Kong reads a consumer's key from.
 pub const KEY_HEADER: &str = "apikey";

@@ -10,6 +10,9 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use regex::Regex;
 use serde_json::{Map, Value, json};
+use utoipa::openapi::{RefOr, Schema};
+
+use crate::operations::RequestType;
 
 use crate::http::body::{Errors, FieldError, Step, coerce};
 
@@ -66,6 +69,16 @@ struct Member {
 }
 
 impl Rule {
+    /// What checks a request of this type against its published schema.
+    pub fn of(request: &RequestType) -> Self {
+        let mut schemas = Vec::new();
+        (request.schemas)(&mut schemas);
+        let schemas: HashMap<String, RefOr<Schema>> = schemas.into_iter().collect();
+        let document = json!({ "components": { "schemas": schemas } });
+        let reference = format!("#/components/schemas/{}", (request.name)());
+        Self::compile(&document, &json!({ "$ref": reference }))
+    }
+
     /// Compiles `schema`; `$ref`s are looked up in `document`, the whole OpenAPI document.
     ///
     /// # Panics

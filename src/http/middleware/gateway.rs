@@ -11,8 +11,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::Response;
 use subtle::ConstantTimeEq;
 
-use crate::config::Gateway;
-use crate::generate::kong::SECRET_HEADER;
+use crate::config::{Gateway, SECRET_HEADER};
 use crate::http::error::refused;
 use crate::http::health;
 

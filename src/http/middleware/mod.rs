@@ -23,8 +23,8 @@ use tracing::Instrument;
 use uuid::{Builder, Uuid};
 
 use crate::http::App;
+use crate::http::metrics::RequestLabels;
 use crate::http::{docs, health};
-use crate::telemetry::metrics::RequestLabels;
 
 /// The header that names a request in the answer and in every log line.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -196,7 +196,7 @@ impl Drop for Visit {
             route: route.unwrap_or("none").to_owned(),
             status: *status,
         };
-        self.app.metrics.answered(&labels, took);
+        self.app.metrics.count(&labels, took);
         let duration_ms = took.as_millis() as u64;
         let message = if *status == CLIENT_GONE { "the client has gone" } else { "answered" };
         // A path that no route matched is the client's text: shown escaped and shortened.

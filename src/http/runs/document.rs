@@ -5,9 +5,9 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::http::runs::PATH;
+use crate::http::runs::body::RunBody;
 use crate::operations::tags;
 use crate::runs::State;
-use crate::runs::record::Record;
 
 /// The paths, as members of the document's `paths`.
 pub fn paths() -> Map<String, Value> {
@@ -171,8 +171,8 @@ fn reference(name: &str) -> Value {
 
 /// The schemas that these routes answer with.
 pub fn schemas() -> Map<String, Value> {
-    let mut derived: Vec<(String, RefOr<Schema>)> = vec![("Run".to_owned(), Record::schema())];
-    <Record as ToSchema>::schemas(&mut derived);
+    let mut derived: Vec<(String, RefOr<Schema>)> = vec![("Run".to_owned(), RunBody::schema())];
+    <RunBody as ToSchema>::schemas(&mut derived);
     let mut schemas: Map<String, Value> = derived
         .into_iter()
         .map(|(name, schema)| (name, serde_json::to_value(schema).expect("a schema is writable")))

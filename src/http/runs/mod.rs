@@ -1,5 +1,6 @@
 //! The runs themselves: list, one, log, job events, cancel, delete.
 
+mod body;
 mod document;
 mod stream;
 
@@ -28,6 +29,7 @@ use crate::runs::record::Record;
 use crate::runs::state::CANNOT_UNDO;
 use crate::runs::store::sqlite::Filter;
 use crate::runs::{Found, NotAccepted, Run, State, Unreadable};
+use body::RunBody;
 
 /// Where the runs are.
 pub const PATH: &str = "/v0/admin/runs";
@@ -117,6 +119,7 @@ async fn list(Shared(app): Shared<Arc<App>>, query: Asked<ListQuery>) -> Result<
     let filter = Filter { states, operation, node, before };
     let (runs, more) = blocking(move || app.runs.list(&filter, limit)).await?;
     let next = runs.last().filter(|_| more).map(|last| last.id);
+    let runs: Vec<RunBody> = runs.iter().map(RunBody::from).collect();
     Ok(Json(json!({ "runs": runs, "next": next })).into_response())
 }
 
@@ -170,7 +173,7 @@ async fn log(
     let lines: Vec<String> = lines.iter().map(|line| strip_ansi(line)).collect();
     let body = json!({
         "from": from, "next": next, "log_multiline": lines,
-        "state": record.state, "complete": record.state.is_final() && next >= record.log_lines,
+        "state": body::State::from(record.state), "complete": record.state.is_final() && next >= record.log_lines,
     });
     Ok(Json(body).into_response())
 }
@@ -186,7 +189,7 @@ async fn job_events(
         lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let body = json!({
         "from": from, "next": next + 1, "job_events": events,
-        "state": record.state, "complete": record.state.is_final() && next >= record.job_events,
+        "state": body::State::from(record.state), "complete": record.state.is_final() && next >= record.job_events,
     });
     Ok(Json(body).into_response())
 }
@@ -242,7 +245,7 @@ fn not_found(id: &str) -> Error {
 }
 
 fn with_result(record: &Record, result: &[Value]) -> Value {
-    let mut body = serde_json::to_value(record).unwrap_or_default();
+    let mut body = serde_json::to_value(RunBody::from(record)).unwrap_or_default();
     body["result"] = Value::from(result.to_vec());
     body
 }

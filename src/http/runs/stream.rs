@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::http::App;
 use crate::http::error::Error;
+use crate::http::runs::body::RunBody;
 use crate::http::runs::{blocking, not_found, parse};
 use crate::runs::log::files::{Mark, Part};
 use crate::runs::record::{Place, Record};
@@ -137,6 +138,6 @@ impl Feed {
 }
 
 fn state_event(record: &Record) -> Event {
-    let text = serde_json::to_string(record).unwrap_or_default();
+    let text = serde_json::to_string(&RunBody::from(record)).unwrap_or_default();
     Event::default().event("run").data(text)
 }

@@ -15,6 +15,7 @@ pub use range42_backend_api::ansible::warm::WarmEngine;
 pub use range42_backend_api::config::Settings;
 pub use range42_backend_api::generate::curl_scripts::{Script, scripts};
 pub use range42_backend_api::generate::kong;
+pub use range42_backend_api::http::effects::effects;
 pub use range42_backend_api::http::server::{build, build_with};
 pub use range42_backend_api::http::{App, app as router};
 pub use range42_backend_api::operations::results;

@@ -58,7 +58,8 @@ impl ServerProcess {
         root.join(folder.strip_prefix("/").unwrap())
     }
 
-    fn start_by(mut command: Command, env: &HashMap<String, String>) -> Self {
+    /// Starts one by a command of the caller's.
+    pub fn start_by(mut command: Command, env: &HashMap<String, String>) -> Self {
         let mut child = command
             .envs(env)
             .env("HOST", "127.0.0.1")
