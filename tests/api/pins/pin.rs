@@ -11,6 +11,9 @@ use crate::support::process::ServerProcess;
 /// What differs from a82a896 on purpose: the pin, a text that the line has, and why.
 const DEPARTURES: &[(&str, &str, &str)] = &[];
 
+/// How much of a line that differs is shown.
+const LINE: usize = 1500;
+
 /// Whether the files are to be written.
 pub fn updates() -> bool {
     std::env::var_os("UPDATE_PINS").is_some()
@@ -40,24 +43,25 @@ pub fn check(name: &str, made: &str) {
     let pinned = std::fs::read_to_string(file(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
     let on_purpose =
         |line: &str| DEPARTURES.iter().any(|(pin, text, _)| *pin == name && line.contains(text));
-    let (pinned, made): (Vec<&str>, Vec<&str>) = (pinned.lines().collect(), made.lines().collect());
-    let length = pinned.len().max(made.len());
-    let differences: Vec<String> = (0..length)
-        .filter_map(|index| {
-            let (was, is) = (pinned.get(index).copied(), made.get(index).copied());
-            let departed = was.or(is).is_some_and(on_purpose);
-            (was != is && !departed).then(|| {
-                format!(
-                    "line {}\n  was {}\n  is  {}",
-                    index + 1,
-                    was.unwrap_or("absent"),
-                    is.unwrap_or("absent")
-                )
-            })
-        })
-        .collect();
-    let shown = differences.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
-    assert!(differences.is_empty(), "{name}: {} lines differ\n{shown}", differences.len());
+    let shorter = |line: &str| line.chars().take(LINE).collect::<String>();
+    let changes = changes(&pinned, made);
+    let changes: Vec<&String> = changes.iter().filter(|line| !on_purpose(line)).collect();
+    let shown: Vec<String> = changes.iter().take(40).map(|line| shorter(line)).collect();
+    assert!(changes.is_empty(), "{name}: {} lines differ\n{}", changes.len(), shown.join("\n"));
+}
+
+/// The lines that are only in the first (`-`) or only in the second (`+`), as diff sees it.
+fn changes(pinned: &str, made: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["pinned", "made"].map(|name| folder.path().join(name));
+    std::fs::write(&files[0], pinned).unwrap();
+    std::fs::write(&files[1], made).unwrap();
+    let output = Command::new("diff").arg("-U0").args(&files).output().unwrap();
+    // 1 says that they differ, 2 that diff has failed.
+    assert_eq!(output.status.code(), Some(i32::from(pinned != made)), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines = text.lines().skip(2).filter(|line| !line.starts_with("@@"));
+    lines.map(str::to_owned).collect()
 }
 
 /// A text without what differs from one time to the next: ids of runs, times, durations.
