@@ -17,7 +17,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use uuid::{Builder, Uuid};
 
-use super::{caller, cors, docs, health, trust};
+use super::{caller, cors, health, trust};
 use crate::App;
 use crate::metrics::RequestLabels;
 
@@ -177,7 +177,6 @@ impl Visit {
 
     fn asks_for_health(&self) -> bool {
         health::PATHS.contains(&self.uri.path())
-            || (self.method == Method::HEAD && self.uri.path() == docs::DOCUMENT_PATH)
     }
 }
 
