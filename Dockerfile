@@ -42,14 +42,13 @@ RUN mkdir -p /usr/share/ansible/collections \
 
 # The dependencies alone, which change seldom: an empty crate takes the place of ours. The
 # benchmarks of the manifest are not built, and their files are not here.
-COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 RUN sed -i '/^\[\[bench\]\]/,/^$/d' Cargo.toml \
     && mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
     && cargo build --release --locked \
     && cargo clean --release --package range42-backend-api
 
-COPY build.rs cold-text.ld openapi.json ./
+COPY build.rs openapi.json ./
 COPY assets assets
 COPY src src
 RUN cargo build --release --locked --bin range42-backend-api

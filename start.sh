@@ -69,7 +69,7 @@ start_demo() {
     # The fake Proxmox lives as long as something holds the other end of its pipe: the server
     # that this script becomes, and its runs. That works however the server ends.
     (
-        trap '' INT
+        trap '' INT HUP
         .venv-demo/bin/python demo/proxmox.py --dir "$folder/proxmox" --eof-fd 3 \
             3< "$folder/alive" > "$folder/ready" 2> "$folder/log" 9>&- || cat "$folder/log" >&2
         rm -rf "$folder"
@@ -83,7 +83,10 @@ start_demo() {
     export API_BACKEND_PUBLIC_PLAYBOOKS_DIR=$here/playbooks
     export RANGE42_DATA_DIR=$folder/data RANGE42_RUNS_DIR=$folder/data/runs
     export HOST=${HOST:-127.0.0.1} PORT=${PORT:-8000}
-    if [ -z "${VAULT_PASSWORD_FILE:-}" ]; then export VAULT_PASSWORD=${VAULT_PASSWORD:-demo}; fi
+    # Secrets are hidden wherever they stand, so a password that is a word would hide that word.
+    if [ -z "${VAULT_PASSWORD_FILE:-}" ]; then
+        export VAULT_PASSWORD=${VAULT_PASSWORD:-$(head -c 24 /dev/urandom | base64)}
+    fi
     cat >&2 <<END
 
 The demo's Proxmox is at $(sed 's/.*"api_host": "\([^"]*\)".*/https:\/\/\1/' <<< "$ready"), its inventory in $API_BACKEND_INVENTORY_DIR.

@@ -5,13 +5,13 @@ use std::fs;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use range42_backend_api::ansible::catalog::{Playbook, Root};
-use range42_backend_api::ansible::events::{JobEvent, extract, log_lines};
-use range42_backend_api::ansible::workdir::{Invocation, Workdir};
-use range42_backend_api::proxmox::status::guest::{Guest, Percent};
-use range42_backend_api::proxmox::status::told::View;
-use range42_backend_api::routes::table::OPERATIONS;
-use range42_backend_api::routes::{body, openapi};
+use range42_backend_api::ansible::events::{JobEvent, clean_lines, extract, raw_lines};
+use range42_backend_api::ansible::playbooks::{Playbook, Root};
+use range42_backend_api::ansible::private_data_dir::{Invocation, Workdir};
+use range42_backend_api::http::body;
+use range42_backend_api::live_status::cursor::View;
+use range42_backend_api::live_status::guest::{Guest, Percent};
+use range42_backend_api::operations::table::OPERATIONS;
 use serde_json::{Map, json};
 
 /// As many events as a run over some hosts prints.
@@ -37,14 +37,19 @@ fn reading_events(criterion: &mut Criterion) {
     criterion.bench_function("extract from 500 events", |b| {
         b.iter(|| extract(black_box(&events), "vm_list"))
     });
-    criterion
-        .bench_function("log lines of 500 events", |b| b.iter(|| log_lines(black_box(&events))));
+    let printed = || events.iter().filter_map(|event| event.stdout.as_deref());
+    criterion.bench_function("log lines of 500 events", |b| {
+        b.iter(|| {
+            let kept: Vec<String> = printed().flat_map(|text| raw_lines(black_box(text))).collect();
+            clean_lines(&kept)
+        })
+    });
 }
 
 fn checking_a_body(criterion: &mut Criterion) {
     let mut create = OPERATIONS.iter().filter(|row| row.path.ends_with("/vm_id/create"));
     let request = create.next().and_then(|row| row.request).expect("the operation has a body");
-    let rule = openapi::rule(&request);
+    let rule = body::Rule::of(&request);
     let good = br#"{"proxmox_node":"px-testing","vm_id":"4200","vm_name":"box","vm_cpu":"host","vm_cores":2,"vm_sockets":1,"vm_memory":2048}"#;
     let bad = br#"{"proxmox_node":"a b","vm_id":{},"vm_cores":"x"}"#;
     let check = |bytes: &[u8]| body::check(&rule, Some("application/json"), bytes).is_ok();

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use range42_backend_api::{Settings, commands};
+use range42_backend_api::cli;
+use range42_backend_api::config::Settings;
 
 /// The backend API of Range42. Without a command it serves; all settings are environment
 /// variables, listed in README.md.
@@ -19,15 +20,15 @@ enum Command {
     /// Serve the API (the default).
     Serve,
     /// Print the OpenAPI document.
-    Openapi(commands::OpenapiArguments),
+    Openapi(cli::OpenapiArguments),
     /// Print the gateway's configuration for Kong.
-    Kong(commands::KongArguments),
+    Kong(cli::KongArguments),
     /// Write the curl scripts, one for each operation.
-    CurlScripts(commands::CurlScriptsArguments),
+    CurlScripts(cli::CurlScriptsArguments),
     /// Ask the server of this machine for its document; the exit code says whether it answered.
     Healthcheck,
     /// List, follow and cancel the runs of the server of this machine.
-    Runs(commands::RunsCommand),
+    Runs(cli::RunsCommand),
 }
 
 fn main() -> ExitCode {
@@ -41,11 +42,11 @@ fn main() -> ExitCode {
         }
     };
     match command {
-        Command::Serve => commands::serve(settings),
-        Command::Openapi(arguments) => commands::openapi(&arguments),
-        Command::Kong(arguments) => commands::kong(&settings, &arguments),
-        Command::CurlScripts(arguments) => commands::curl_scripts(&arguments),
-        Command::Healthcheck => commands::healthcheck(&settings),
-        Command::Runs(command) => commands::runs(&settings, command),
+        Command::Serve => cli::serve(settings),
+        Command::Openapi(arguments) => cli::openapi(&arguments),
+        Command::Kong(arguments) => cli::kong(&settings, &arguments),
+        Command::CurlScripts(arguments) => cli::curl_scripts(&arguments),
+        Command::Healthcheck => cli::healthcheck(&settings),
+        Command::Runs(command) => cli::runs(&settings, command),
     }
 }

@@ -84,16 +84,6 @@ pub fn extract<'a>(events: impl IntoIterator<Item = &'a JobEvent>, action: &str)
         .collect()
 }
 
-/// The text of a run, line by line, without colours.
-pub fn log_lines<'a>(events: impl IntoIterator<Item = &'a JobEvent>) -> Vec<String> {
-    let printed: Vec<&str> = events
-        .into_iter()
-        .filter_map(|event| event.stdout.as_deref())
-        .filter(|text| !text.is_empty())
-        .collect();
-    split_lines(&strip_ansi(python_trim(&printed.join("\n"))))
-}
-
 /// Removes ANSI escape sequences: ESC, a character of the C1 set, and what may follow it as
 /// parameters up to a final character. Only CSI (`ESC [`) has parameters by the standard; that
 /// the others lose them too is what clients of the contract see.
@@ -216,10 +206,6 @@ fn failed_task(event: &JobEvent) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn printed(stdout: &str) -> JobEvent {
-        JobEvent { stdout: Some(stdout.to_owned()), ..JobEvent::default() }
-    }
-
     /// Kept line by line as the events come, the log reads as if all had been joined first.
     #[test]
     fn kept_lines_read_like_the_whole_text() {
@@ -235,9 +221,10 @@ mod tests {
             " \r\n\r",
         ];
         for count in 0..=texts.len() {
-            let events: Vec<JobEvent> = texts[..count].iter().map(|t| printed(t)).collect();
+            let joined = texts[..count].join("\n");
+            let whole = split_lines(&strip_ansi(python_trim(&joined)));
             let kept: Vec<String> = texts[..count].iter().flat_map(|t| raw_lines(t)).collect();
-            assert_eq!(clean_lines(&kept), log_lines(&events), "{count} events");
+            assert_eq!(clean_lines(&kept), whole, "{count} events");
         }
     }
 }

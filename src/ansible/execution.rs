@@ -6,10 +6,11 @@ use futures_util::future::{BoxFuture, FutureExt};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::engine::{Engine, Job, LaunchError, RUNNER_LOG};
-use super::events::JobEvent;
-use super::job_events::{JobEvents, ReadEvent, UnreadableEvent};
-use super::processes::{self, Process, Stop};
+use crate::ansible::events::JobEvent;
+use crate::ansible::executor::{Engine, Job, LaunchError, RUNNER_LOG};
+use crate::ansible::job_events::{JobEvents, ReadEvent, UnreadableEvent};
+use crate::ansible::reaper;
+use crate::ansible::reaper::{Process, Stop};
 
 /// How a playbook run ended that ran at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +101,7 @@ pub async fn execute(
             return Err(error.into());
         }
     };
-    let root = processes::identify(launched.pid);
+    let root = reaper::identify(launched.pid);
     tracing::debug!(pid = launched.pid, engine = engine.name(), "the runner has started");
     let mut recap = Recap::default();
     // A damaged event spoils the result, not the run: its process is waited for all the same.
@@ -158,14 +159,14 @@ fn judge(
 }
 
 async fn end_when_asked(job: &Job, root: Option<Process>, stop: &watch::Receiver<Stop>) {
-    processes::asked_to_stop(stop).await;
+    reaper::asked_to_stop(stop).await;
     end_all(job, root, stop).await;
 }
 
 /// Looking through `/proc` blocks, so it is done where blocking is allowed.
 async fn end_all(job: &Job, root: Option<Process>, stop: &watch::Receiver<Stop>) {
     let (run_id, stop) = (job.run_id.clone(), stop.clone());
-    let ended = tokio::task::spawn_blocking(move || processes::end(&run_id, root, &stop));
+    let ended = tokio::task::spawn_blocking(move || reaper::end(&run_id, root, &stop));
     if let Err(error) = ended.await {
         tracing::error!(%error, "the processes of a run could not be ended");
     }
@@ -222,7 +223,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::ansible::engine::Launched;
+    use crate::ansible::executor::Launched;
 
     struct Unused;
 

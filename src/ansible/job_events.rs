@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use inotify::{EventStream, Inotify, WatchMask};
 use thiserror::Error;
 
-use super::events::JobEvent;
+use crate::ansible::events::JobEvent;
 
 /// An event and the text it was read from.
 #[derive(Debug)]

@@ -6,11 +6,12 @@
 //! kill -9 leaves is removed at the next start.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::settings::VaultSource;
+use crate::config::VaultSource;
 
 /// The folder below the runs dir that holds the password file of a running server.
 const FOLDER: &str = "vault";

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use thiserror::Error;
 
-use super::inventory::Credentials;
-use super::perl;
+use crate::inventory::Credentials;
+use crate::proxmox::lenient;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,10 +44,10 @@ pub enum ProxmoxError {
 #[derive(Debug, Clone, Deserialize)]
 pub struct ListedGuest {
     /// Its id.
-    #[serde(deserialize_with = "perl::whole")]
+    #[serde(deserialize_with = "lenient::whole")]
     pub vmid: u64,
     /// Its name.
-    #[serde(default, deserialize_with = "perl::text")]
+    #[serde(default, deserialize_with = "lenient::text")]
     pub name: Option<String>,
 }
 

@@ -4,21 +4,22 @@
 //! its own (`life`, `work`). What it prints is kept by a `recorder` in its [`journal`],
 //! what is known of it in the [`history`]; `recovery` settles what a killed server left.
 
-pub mod claim;
-pub mod history;
-pub mod journal;
-mod life;
+pub mod claims;
+mod lifecycle;
+pub mod log;
 pub mod look_up;
+mod metrics;
 pub mod phases;
-pub mod plan;
-pub mod queue;
 pub mod record;
 mod recorder;
 mod recovery;
-pub mod redaction;
 mod run;
+pub mod scheduler;
+mod secrets;
+pub mod spec;
 pub mod state;
-mod work;
+pub mod store;
+mod worker;
 
 use std::collections::HashMap;
 use std::io;
@@ -31,21 +32,21 @@ use tokio::sync::watch;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::ansible::engine::Engine;
 use crate::ansible::events;
-use crate::ansible::processes::Stop;
+use crate::ansible::executor::Engine;
+use crate::ansible::reaper::Stop;
 use crate::ansible::vault::VaultPassword;
-use crate::metrics::Metrics;
-use crate::settings::Settings;
-use claim::{Claim, Claimed};
-use history::{Filter, History, Kept};
-use journal::{Journals, Part};
-use phases::Phases;
-pub use plan::{Asked, Plan, Step};
-use queue::{Queue, QueueFull};
-use record::{HostCounts, Place, Progress, Record};
-pub use run::{Run, View};
-pub use state::{Ending, State};
+use crate::config::Settings;
+use crate::runs::claims::{Claim, Claimed};
+use crate::runs::log::files::{Journals, Part};
+pub use crate::runs::metrics::RunMetrics;
+use crate::runs::phases::Phases;
+use crate::runs::record::{HostCounts, Place, Progress, Record};
+pub use crate::runs::run::{Run, View};
+use crate::runs::scheduler::{Queue, QueueFull};
+pub use crate::runs::spec::{Asked, Plan, Step};
+pub use crate::runs::state::{Ending, State};
+use crate::runs::store::sqlite::{Filter, History, Kept};
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -123,7 +124,7 @@ pub(crate) struct Means {
     pub(crate) vault: VaultPassword,
     pub(crate) journals: Journals,
     pub(crate) history: History,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<RunMetrics>,
     live: Mutex<Live>,
     /// How many runs have not ended.
     count: watch::Sender<usize>,
@@ -219,7 +220,7 @@ impl Runs {
         settings: Arc<Settings>,
         engine: Box<dyn Engine>,
         vault: VaultPassword,
-        metrics: Arc<Metrics>,
+        metrics: Arc<RunMetrics>,
     ) -> io::Result<Self> {
         let journals = Journals::open(settings.data_dir.join("logs"))?;
         let file = settings.data_dir.join("history.sqlite3");
@@ -265,7 +266,7 @@ impl Runs {
         means.keep_locked(&live, &run);
         drop(live);
         let span = tracing::info_span!("run", run_id = %id, operation = asked.plan.operation);
-        tokio::spawn(life::live(means.clone(), run.clone(), asked).instrument(span));
+        tokio::spawn(lifecycle::live(means.clone(), run.clone(), asked).instrument(span));
         Ok(run)
     }
 
@@ -329,9 +330,10 @@ impl Runs {
 
     /// Brings the measures of the runs that have not ended, and of the engine, up to date.
     pub fn measure(&self) {
-        let states = self.inner.live().runs.values().map(|run| run.view().record.state).collect();
-        self.inner.metrics.count_runs(states);
-        self.inner.metrics.engine_serves(self.inner.engine.serves());
+        let states: Vec<State> =
+            self.inner.live().runs.values().map(|run| run.view().record.state).collect();
+        self.inner.metrics.set_active(&states);
+        self.inner.metrics.set_engine(self.inner.engine.serves());
     }
 
     /// The engine that starts playbook runs, and how it is.

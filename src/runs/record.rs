@@ -5,28 +5,16 @@ use std::collections::HashMap;
 use jiff::{Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::phases::Phases;
-use super::state::{Ending, State};
 use crate::ansible::events::{EventData, JobEvent};
+use crate::runs::phases::Phases;
+use crate::runs::state::{Ending, State};
 
 /// A run.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[schema(as = Run, example = json!({
-    "id": "01936f3e-8c1a-7d2b-9a54-2f6f0c1e7b10", "operation": "post_proxmox_vms_vm_id_start",
-    "node": "px-testing", "guests": ["1000"], "consumer": "alice", "state": "running",
-    "explanation": "The run is at work.", "queue": null,
-    "created": "2026-03-01T09:15:00.120Z", "started": "2026-03-01T09:15:00.125Z", "ended": null,
-    "rc": null, "error": null, "hosts": {"ok": 0, "changed": 0, "failed": 0},
-    "progress": {"playbook": 1, "playbooks": 1, "tasks": 1, "task": "Run one operation on Proxmox"},
-    "phases": {"queue_ms": 0, "look_up_ms": 0, "prepare_ms": 0, "start_ms": 0, "play_ms": 0, "end_ms": 0, "clean_up_ms": 0},
-    "log_lines": 3, "job_events": 4, "log_gap": null, "ending": null, "action": "vm_start",
-}))]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     /// Its id, a UUIDv7: later runs have greater ids.
-    #[schema(value_type = String, format = "uuid")]
     pub id: Uuid,
     /// The operation that was asked for, by its operationId.
     pub operation: String,
@@ -43,13 +31,10 @@ pub struct Record {
     /// Its place in the queue, while it is queued.
     pub queue: Option<Place>,
     /// When it was accepted.
-    #[schema(value_type = String, format = DateTime)]
     pub created: Timestamp,
     /// When its work began.
-    #[schema(value_type = Option<String>, format = DateTime)]
     pub started: Option<Timestamp>,
     /// When it ended.
-    #[schema(value_type = Option<String>, format = DateTime)]
     pub ended: Option<Timestamp>,
     /// The exit code of the last playbook; null where none is known.
     pub rc: Option<i32>,
@@ -75,7 +60,7 @@ pub struct Record {
 }
 
 /// A place in the queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// 1 is the next one.
     pub position: usize,
@@ -84,7 +69,7 @@ pub struct Place {
 }
 
 /// Hosts by how they fared. One that changed is also ok; one that failed is neither.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostCounts {
     /// Hosts on which nothing failed.
     pub ok: usize,
@@ -95,7 +80,7 @@ pub struct HostCounts {
 }
 
 /// How far a run is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The playbook at work, counted from 1; 0 before the first.
     pub playbook: usize,

@@ -1,19 +1,54 @@
 //! What is made of a run's job events: its log, its result, its counts.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::journal::Journal;
-use super::record::{HostCounts, Hosts, Progress};
-use super::redaction::Redaction;
-use crate::ansible::events::{self, FailureLine, JobEvent};
+use crate::ansible::events;
+use crate::ansible::events::{FailureLine, JobEvent};
 use crate::ansible::job_events::ReadEvent;
-use crate::metrics::Metrics;
+use crate::redaction::Redaction;
+use crate::runs::RunMetrics;
+use crate::runs::log::files::Journal;
+use crate::runs::record::{HostCounts, Hosts, Progress};
+
+/// Members of a job event that hold no text of a playbook (ansible-runner 2.4, `awx_display.py`).
+const OF_THE_EVENT: [&str; 9] = [
+    "counter",
+    "created",
+    "end_line",
+    "event",
+    "parent_uuid",
+    "pid",
+    "runner_ident",
+    "start_line",
+    "uuid",
+];
+
+/// The same of its `event_data`: ids, times, the name of the host, the counts of the recap.
+const OF_ITS_DATA: [&str; 17] = [
+    "changed",
+    "dark",
+    "duration",
+    "end",
+    "failures",
+    "host",
+    "ignore_errors",
+    "ignored",
+    "ok",
+    "play_uuid",
+    "playbook_uuid",
+    "processed",
+    "rescued",
+    "skipped",
+    "start",
+    "task_uuid",
+    "uuid",
+];
 
 /// Takes the job events of a run, playbook by playbook.
 pub struct Recorder {
     redaction: Redaction,
     journal: Option<Journal>,
-    metrics: Option<std::sync::Arc<Metrics>>,
+    metrics: Option<std::sync::Arc<RunMetrics>>,
     hosts: Hosts,
     seen: Seen,
     playbook: Report,
@@ -56,7 +91,7 @@ impl Recorder {
         redaction: Redaction,
         journal: std::io::Result<Journal>,
         playbooks: usize,
-        metrics: Option<std::sync::Arc<Metrics>>,
+        metrics: Option<std::sync::Arc<RunMetrics>>,
     ) -> Self {
         let gap = journal.as_ref().err().map(|e| format!("the log cannot be kept: {e}"));
         let progress = Progress { playbooks, ..Progress::default() };
@@ -122,14 +157,53 @@ impl Recorder {
         self.seen.log_lines = lines;
     }
 
-    fn redacted(&self, ReadEvent { event, text }: ReadEvent) -> (JobEvent, String) {
+    /// Hides the secrets in an event. Whatever is secret, the event stays one: its number, its
+    /// kind and its counts are not text that a person wrote, and are left as they are.
+    fn redacted(&self, ReadEvent { mut event, text }: ReadEvent) -> (JobEvent, String) {
         if !self.redaction.concerns(&text) {
             return (event, text);
         }
-        let Ok(mut value) = serde_json::from_str::<Value>(&text) else { return (event, text) };
-        self.redaction.value(&mut value);
-        let text = value.to_string();
-        (serde_json::from_value(value).unwrap_or_default(), text)
+        event.stdout = event.stdout.map(|text| self.redaction.text(&text));
+        if let Some(data) = &mut event.event_data {
+            data.task = data.task.take().map(|task| self.redaction.text(&task));
+            data.res.iter_mut().for_each(|res| self.redact_members(res, &[]));
+        }
+        let text = match serde_json::from_str::<Value>(&text) {
+            Ok(mut whole) => {
+                self.redact_event(&mut whole);
+                whole.to_string()
+            }
+            // A number beyond what JSON values hold. What cannot be redacted is not kept.
+            Err(_) => json!({
+                "counter": event.counter, "event": event.event, "stdout": event.stdout,
+            })
+            .to_string(),
+        };
+        (event, text)
+    }
+
+    fn redact_event(&self, whole: &mut Value) {
+        let data = whole.get_mut("event_data").map(Value::take);
+        self.redact_members(whole, &OF_THE_EVENT);
+        if let Some(mut data) = data {
+            let res = data.get_mut("res").map(Value::take);
+            self.redact_members(&mut data, &OF_ITS_DATA);
+            if let Some(mut res) = res {
+                self.redact_members(&mut res, &[]);
+                data["res"] = res;
+            }
+            whole["event_data"] = data;
+        }
+    }
+
+    /// Hides the secrets in the members of an object, those in `kept` apart. Their names stay:
+    /// they are those of ansible-runner, of a module, or of the action whose value is answered.
+    fn redact_members(&self, object: &mut Value, kept: &[&str]) {
+        let Value::Object(members) = object else { return self.redaction.value(object) };
+        for (name, member) in members.iter_mut().filter(|(name, _)| !kept.contains(&name.as_str()))
+        {
+            self.redaction.member(name, member);
+        }
     }
 
     fn keep(&mut self, text: &str, lines: &[String]) {

@@ -13,19 +13,21 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::history::History;
-use super::journal::{Journals, Mark, Part};
-use super::life::concluded;
-use super::record::Record;
-use super::recorder::Recorder;
-use super::redaction::{Redaction, is_secret_name, texts_in};
-use super::{Ended, Outcome, State};
 use crate::ansible::events::JobEvent;
 use crate::ansible::execution::reported_rc;
 use crate::ansible::extra_vars;
 use crate::ansible::job_events::JobEvents;
-use crate::ansible::processes::{self, Stop};
-use crate::settings::Settings;
+use crate::ansible::reaper;
+use crate::ansible::reaper::Stop;
+use crate::config::Settings;
+use crate::redaction::{is_secret_name, texts_in};
+use crate::runs::lifecycle::concluded;
+use crate::runs::log::files::{Journals, Mark, Part};
+use crate::runs::record::Record;
+use crate::runs::recorder::Recorder;
+use crate::runs::secrets;
+use crate::runs::store::sqlite::History;
+use crate::runs::{Ended, Outcome, State};
 
 /// A file in the directory of a run that says that a server ended what was at work there: a
 /// code that its runner reported after that is not its own.
@@ -73,7 +75,7 @@ impl Leftover {
     fn end(&self) -> LeftEnd {
         // Looked at first: ending a playbook makes its runner write a code that is not its own.
         let reported = self.reported();
-        let was_alive = processes::any(&self.id.to_string());
+        let was_alive = reaper::any(&self.id.to_string());
         if was_alive && reported.is_none() {
             let marked = fs::write(self.dir.join(ENDED_BY_US), "");
             if let Err(error) = marked {
@@ -169,9 +171,9 @@ fn leftovers(runs_dir: &Path) -> io::Result<Vec<Leftover>> {
 /// Ends what is left of a run at work, and answers whether anything was.
 fn end_processes(id: Uuid) -> bool {
     let run_id = id.to_string();
-    let any = processes::any(&run_id);
+    let any = reaper::any(&run_id);
     if any {
-        processes::end(&run_id, None, &watch::channel(Stop::Gently).1);
+        reaper::end(&run_id, None, &watch::channel(Stop::Gently).1);
     }
     any
 }
@@ -202,7 +204,7 @@ fn settle(
 }
 
 fn never_begun_end(mut record: Record) -> (Record, Outcome) {
-    record.ended = Some(super::record::now());
+    record.ended = Some(crate::runs::record::now());
     record.queue = None;
     record.state = State::Canceled;
     record.explanation = "The server ended before this run was begun. Nothing was done.".to_owned();
@@ -268,7 +270,7 @@ fn resumed(
     leftover: Option<&Leftover>,
 ) -> Recorder {
     let secrets = leftover.map(|l| secrets_of(&l.dir)).unwrap_or_default();
-    let redaction = Redaction::of_server(settings, &secrets);
+    let redaction = secrets::redaction(settings, &secrets);
     let journal = journals.resume(record.id);
     let mut recorder = Recorder::new(redaction, journal, record.progress.playbooks, None);
     let mut mark = Mark::default();

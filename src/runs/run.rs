@@ -6,12 +6,12 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::Outcome;
-use super::phases::Stopwatch;
-use super::record::{Place, Record, now};
-use super::recorder::Seen;
-use super::state::{Ending, State};
-use crate::ansible::processes::Stop;
+use crate::ansible::reaper::Stop;
+use crate::runs::Outcome;
+use crate::runs::phases::Stopwatch;
+use crate::runs::record::{Place, Record, now};
+use crate::runs::recorder::Seen;
+use crate::runs::state::{Ending, State};
 
 /// A run, from its acceptance to its end.
 #[derive(Debug)]

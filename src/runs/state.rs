@@ -1,10 +1,9 @@
 //! The states of a run, and the only ways from one to the next.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// Where a run is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Accepted, and waiting for its turn. Nothing has been started.
@@ -76,7 +75,7 @@ impl State {
 }
 
 /// Why a run is ended before it is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// Somebody asked for it.

@@ -1,11 +1,6 @@
 //! Replays the measured contract against the router, with the stub as the runner.
 
-use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::Path;
 
-use crate::support::contract;
 use crate::support::server::Answer;
 use crate::support::stub::StubServer;
 use axum::body::Body;
@@ -40,18 +35,15 @@ async fn fourth_part_of_the_cases() {
 }
 
 async fn replay(part: usize) {
-    let (Some(Value::Array(cases)), Some(mock)) =
-        (contract::read("cases.json"), contract::vectors("mock"))
-    else {
-        return;
-    };
-    let mock: Value = serde_json::from_str(mock[0].get()).unwrap();
+    let cases = crate::support::contract::cases();
+    let mock: Value =
+        serde_json::from_str(crate::support::contract::vectors("mock")[0].get()).unwrap();
     let plain = StubServer::start(|_, _| {});
     let mut failures = Vec::new();
     for case in cases.iter().skip(part).step_by(PARTS) {
         let broken = case["setup"]["server"].as_str().map(with_broken_server);
         let server = broken.as_ref().unwrap_or(&plain);
-        server.behave(&behaviour(case, &mock));
+        server.behave(&crate::support::contract::behaviour(case, &mock));
         let answer = server.client.send(request(case)).await;
         if let Err(difference) = compare(case, &answer, &server.calls()) {
             failures.push(format!("{}: {difference}", case["id"]));
@@ -62,62 +54,8 @@ async fn replay(part: usize) {
     assert!(failures.is_empty(), "{} of {} cases differ:\n{shown}", failures.len(), cases.len());
 }
 
-/// What the runner answers in this case.
-fn behaviour(case: &Value, mock: &Value) -> Value {
-    let engine = &case["engine"];
-    let setup = &case["setup"];
-    let mut events: Vec<Value> = mock["noise_events"].as_array().unwrap().clone();
-    for key in mock["keys"].as_array().unwrap() {
-        let key = key.as_str().unwrap();
-        events
-            .push(json!({"event": "runner_on_failed", "event_data": {"res": {key: "BAD-failed"}}}));
-        events
-            .push(json!({"event": "runner_item_on_ok", "event_data": {"res": {key: "BAD-item"}}}));
-        events.push(json!({"event": "runner_on_ok", "event_data": {"res": {"ansible_facts": {key: "BAD-nested"}}}}));
-        events.push(json!({"event": "runner_on_ok", "event_data": {"res": {key: {"mark": key}}}}));
-    }
-    events.push(json!({"event": "verbose", "stdout": mock["log"]}));
-    let listed = |list: &Value| json!([{"event": "runner_on_ok", "stdout": "", "event_data": {"res": {"vm_list": list}}}]);
-    let lookup_events = match (
-        &engine["lookup"],
-        &engine["lookup_values"],
-        &setup["lookup"],
-        &setup["lookup_events"],
-    ) {
-        (list @ Value::Array(_), ..) | (_, _, list @ Value::Array(_), _) => listed(list),
-        (_, Value::Array(values), ..) => {
-            values.iter().flat_map(|v| listed(v).as_array().unwrap().clone()).collect()
-        }
-        (_, _, _, events @ Value::Array(_)) => events.clone(),
-        _ => mock["lookup_events"].clone(),
-    };
-    let rc = |value: &Value| if value.is_null() { json!(0) } else { value.clone() };
-    let lookup_rc =
-        if engine["lookup_rc"].is_null() { &setup["lookup_rc"] } else { &engine["lookup_rc"] };
-    json!({
-        "events": events,
-        "lookup_events": lookup_events,
-        "rc": rc(&engine["rc"]),
-        "lookup_rc": rc(lookup_rc),
-        "rc_by_run": if engine["rc_by_run"].is_null() { json!({}) } else { engine["rc_by_run"].clone() },
-        "raises": setup["runner"] == "raises",
-    })
-}
-
 fn request(case: &Value) -> Request<Body> {
-    let bytes = if let Some(hex) = case["raw_body_hex"].as_str() {
-        let digits: Vec<char> = hex.chars().collect();
-        digits
-            .chunks(2)
-            .map(|two| u8::from_str_radix(&String::from_iter(two), 16).unwrap())
-            .collect()
-    } else if let Some([text, times]) = case["raw_body_repeat"].as_array().map(Vec::as_slice) {
-        text.as_str().unwrap().repeat(times.as_u64().unwrap() as usize).into_bytes()
-    } else if let Some(text) = case["raw_body"].as_str() {
-        text.as_bytes().to_vec()
-    } else {
-        case["body"].to_string().into_bytes()
-    };
+    let bytes = crate::support::contract::bytes(case);
     let mut request = Request::builder()
         .method(case["method"].as_str().unwrap())
         .uri(case["path"].as_str().unwrap());
@@ -129,57 +67,7 @@ fn request(case: &Value) -> Request<Body> {
 
 /// Breaks a server as the words of a case say.
 fn with_broken_server(words: &str) -> StubServer {
-    StubServer::start(|dir, env| break_server(words, dir, env))
-}
-
-fn break_server(words: &str, dir: &Path, env: &mut HashMap<String, String>) {
-    let (root, public) = (dir.join("root"), dir.join("public"));
-    let mut public_dir = |value: &str| {
-        env.insert("API_BACKEND_PUBLIC_PLAYBOOKS_DIR".to_owned(), value.to_owned());
-    };
-    let outside = dir.join("outside.yml");
-    fs::write(&outside, "outside").unwrap();
-    let link_away = |name: &str| {
-        for file in files_named(&public, name) {
-            fs::remove_file(&file).unwrap();
-            symlink(&outside, &file).unwrap();
-        }
-    };
-    if let Some(file) = words.strip_prefix("local playbook file absent: ") {
-        fs::remove_file(root.join(file)).unwrap();
-    } else if let Some(folder) = words.strip_prefix("playbook folder absent: ") {
-        fs::remove_dir_all(public.join(folder)).unwrap();
-    } else if let Some((file, folder)) = words.split_once(" absent in ") {
-        fs::remove_file(public.join(folder).join(file)).unwrap();
-    } else {
-        match words {
-            "inventory directory absent" => fs::remove_dir_all(root.join("inventory")).unwrap(),
-            "inventory/hosts.yml absent" => {
-                fs::remove_file(root.join("inventory/hosts.yml")).unwrap()
-            }
-            "main.yml is a symlink that leaves the playbooks tree" => link_away("main.yml"),
-            "init.yml is a symlink that leaves the playbooks tree" => link_away("init.yml"),
-            "API_BACKEND_PUBLIC_PLAYBOOKS_DIR not set"
-            | "API_BACKEND_PUBLIC_PLAYBOOKS_DIR empty" => public_dir(""),
-            "API_BACKEND_PUBLIC_PLAYBOOKS_DIR names a file" => {
-                public_dir(outside.to_str().unwrap())
-            }
-            "API_BACKEND_PUBLIC_PLAYBOOKS_DIR names no directory" => public_dir("/nonexistent"),
-            other => panic!("unknown setup: {other}"),
-        }
-    }
-}
-
-fn files_named(folder: &Path, name: &str) -> Vec<std::path::PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().flatten() {
-        if entry.path().is_dir() {
-            files.extend(files_named(&entry.path(), name));
-        } else if entry.file_name() == name {
-            files.push(entry.path());
-        }
-    }
-    files
+    StubServer::start(|dir, env| crate::support::contract::break_server(words, dir, env))
 }
 
 fn compare(case: &Value, answer: &Answer, calls: &[Value]) -> Result<(), String> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::demo::{self, DemoProxmox};
+use crate::support::process::ServerProcess;
 use crate::support::server::{Answer, Client};
 use crate::support::stub::write;
 use serde_json::{Value, json};
@@ -101,6 +102,37 @@ async fn a_user_s_own_role_takes_the_place_of_ours() {
     env.insert("ANSIBLE_ROLES_PATH".to_owned(), dir.path().join("roles").display().to_string());
     let answer = list(&Client::new(&env)).await.json();
     assert_eq!(answer["result"], json!([["theirs"]]), "{answer}");
+}
+
+/// ansible-runner's command line reads this variable too, from the environment of the server.
+#[tokio::test(flavor = "multi_thread")]
+async fn our_role_is_found_after_the_user_s_other_roles() {
+    let (dir, proxmox) = (tempfile::tempdir().unwrap(), DemoProxmox::start());
+    write(&dir.path().join("roles/another/tasks/main.yml"), "[]\n");
+    let mut env = demo::settings(dir.path(), &proxmox.inventory());
+    env.insert("ANSIBLE_ROLES_PATH".to_owned(), dir.path().join("roles").display().to_string());
+    // None of these may reach ansible-runner either.
+    env.insert("RUNNER_ROLE".to_owned(), "another".to_owned());
+    env.insert("RUNNER_OMIT_EVENTS".to_owned(), "true".to_owned());
+    env.insert("JOB_ID".to_owned(), "of-the-build-server".to_owned());
+    for engine in ["process", "warm"] {
+        env.insert("RANGE42_ENGINE".to_owned(), engine.to_owned());
+        let server = ServerProcess::start(&env);
+        let list = || async {
+            let body = json!({ "proxmox_node": "px-testing" });
+            let answer = server.request("POST", LIST, &body).send().await.unwrap();
+            answer.json::<Value>().await.unwrap()
+        };
+        let first = list().await;
+        assert_eq!(first["result"][0][0]["vm_id"], 1000, "{engine}: {first}");
+        if engine == "warm" {
+            server.engine_serves("warm").await;
+            let second = list().await;
+            assert_eq!(second["result"][0][0]["vm_id"], 1000, "{engine}: {second}");
+            let log = server.log();
+            assert!(!log.contains("its environment differs"), "{log}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -22,8 +22,7 @@ fn settings() -> BTreeSet<String> {
         r#""((?:API_BACKEND|RANGE42|VAULT|PROJECT|CORS|ANSIBLE|TRUSTED)_[A-Z0-9_]+|HOST|PORT|DEBUG)""#,
     )
     .unwrap();
-    let further = fs::read_dir("src/settings").into_iter().flatten().flatten();
-    let files = further.map(|entry| entry.path()).chain(["src/settings.rs".into()]);
+    let files = fs::read_dir("src/config").unwrap().map(|entry| entry.unwrap().path());
     files
         .flat_map(|file| {
             let text = fs::read_to_string(file).unwrap();

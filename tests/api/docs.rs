@@ -57,6 +57,26 @@ async fn every_operation_is_described_in_full() {
     assert_eq!(ids.len(), count, "operation ids repeat");
 }
 
+/// Swagger UI fills in the example or default of a header and sends it.
+#[tokio::test]
+async fn no_header_of_an_operation_is_filled_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let document = client(&dir).get("/docs/openapi.json").await.json();
+    let operations = document["paths"].as_object().unwrap().values();
+    let parameters = operations
+        .flat_map(|item| item.as_object().unwrap().values())
+        .flat_map(|operation| operation["parameters"].as_array().into_iter().flatten());
+    let mut preferences = 0;
+    for header in parameters.filter(|parameter| parameter["in"] == "header") {
+        preferences += usize::from(header["name"] == "Prefer");
+        for filled_in in ["example", "examples", "default"] {
+            assert!(header.get(filled_in).is_none(), "{header}");
+            assert!(header["schema"].get(filled_in).is_none(), "{header}");
+        }
+    }
+    assert_eq!(preferences, 80);
+}
+
 /// The list that clients rely on: a route that changes changes this file, and is seen.
 #[test]
 fn the_routes_are_the_golden_ones() {
@@ -123,7 +143,7 @@ async fn unknown_paths_and_methods_are_json() {
 
 #[test]
 fn the_readme_lists_every_setting() {
-    let sources = ["src/settings.rs", "src/settings/limits.rs", "src/settings/gateway.rs"]
+    let sources = ["src/config/mod.rs", "src/config/limits.rs", "src/config/gateway.rs"]
         .map(std::fs::read_to_string);
     let readme = std::fs::read_to_string("README.md").unwrap();
     let name = regex::Regex::new(r#""((?:[A-Z][A-Z0-9]*_)+[A-Z0-9]+|HOST|PORT|DEBUG)""#).unwrap();

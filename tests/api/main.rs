@@ -10,6 +10,7 @@ mod deploy;
 mod docs;
 mod kong;
 mod paths;
+mod pins;
 mod runs;
 mod security;
 mod support;

@@ -6,6 +6,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::fs::{FileType, Mode};
+
+use crate::support::examples::example;
 use crate::support::server::Answer;
 use crate::support::stub::{StubServer, write};
 use serde_json::{Value, json};
@@ -27,6 +30,27 @@ fn server(furnish: impl FnOnce(&Path)) -> StubServer {
         write(&dir.join("outside/bundle/main.yml"), OUTSIDE);
         furnish(&dir.join("public"));
     })
+}
+
+/// Opening a FIFO waits for whoever writes to it.
+#[tokio::test]
+async fn a_fifo_is_no_playbook_and_no_file_of_variables() {
+    let server = StubServer::start(|dir, _| {
+        let fifo = |path: &str| {
+            write(&dir.join(path).with_extension("beside"), "");
+            rustix::fs::mknodat(rustix::fs::CWD, dir.join(path), FileType::Fifo, Mode::RWXU, 0)
+                .unwrap();
+        };
+        fifo("public/bundles/p/main.yml");
+        fifo("root/inventory/group_vars/pipe.yml");
+        symlink("nowhere", dir.join("root/inventory/group_vars/dangling.yml")).unwrap();
+    });
+    let answer = run(&server, "bundles", "p").await;
+    assert_eq!(answer.status, 400, "{}", answer.text);
+    let enable = example("firewall/datacenter/enable");
+    let body = json!({ "proxmox_api_host": "pve.test" });
+    let answer = server.client.json(&enable.method, &enable.path, &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
 }
 
 #[tokio::test]

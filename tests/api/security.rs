@@ -195,6 +195,45 @@ fn holds(value: &Value, text: &str) -> bool {
     }
 }
 
+/// Whoever is asked as the API host gets the operator's token.
+#[tokio::test]
+async fn only_a_host_that_the_operator_named_gets_the_token() {
+    let host = "proxmox: {hosts: {px: {proxmox_api_host: pve.test}}}";
+    let token = "proxmox: {hosts: {px: {proxmox_api_token_id: root@pam!api}}}";
+    let vaulted_value = "all: {vars: {proxmox_api_host: !vault '$ANSIBLE_VAULT;1.1;AES256 31'}}";
+    let vaulted_file = "$ANSIBLE_VAULT;1.1;AES256\n3132\n";
+    for (file, text, admitted) in [
+        ("root/inventory/hosts.yml", "all: {}", true),
+        ("root/inventory/hosts.yml", host, true),
+        ("root/inventory/hosts.yml", token, false),
+        ("root/inventory/hosts.yml", vaulted_value, false),
+        ("root/inventory/group_vars/all/vault.yml", vaulted_file, false),
+        ("root/inventory/group_vars/all", "proxmox_api_token_secret: '{{ x }}'", false),
+        ("root/inventory/host_vars/px.yml", "proxmox_api_host: pve.test:8006", true),
+        ("root/playbooks/group_vars/all.yml", "proxmox_api_user: root@pam", false),
+        ("vars.yml", vaulted_file, false),
+        ("vars.yml", "proxmox_api_token_secret: secret", false),
+        ("vars.yml", "proxmox_api_host: pve.test", true),
+        ("vars.yml", "greeting: hello", true),
+    ] {
+        let server = StubServer::start(|dir, env| {
+            write(&dir.join(file), text);
+            if file == "vars.yml" {
+                let path = dir.join(file).display().to_string();
+                env.insert("API_BACKEND_VAULT_FILE".to_owned(), path);
+            }
+        });
+        for action in ["enable", "disable"] {
+            let example = example(&format!("firewall/datacenter/{action}"));
+            let body = json!({ "proxmox_node": "px", "proxmox_api_host": "PVE.test" });
+            let answer = server.client.json(&example.method, &example.path, &body).await;
+            let wanted = if admitted { 200 } else { 400 };
+            assert_eq!(answer.status, wanted, "{file}: {text}: {}", answer.text);
+            assert_eq!(server.take_calls().len(), usize::from(admitted), "{file}: {text}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn names_in_paths_are_names() {
     let (traps, server) = (Traps::set(), StubServer::start(|_, _| {}));

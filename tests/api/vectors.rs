@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// The entries of a member of `vectors.json`.
 fn entries<T: serde::de::DeserializeOwned>(member: &str) -> Vec<T> {
-    let raw = crate::support::contract::vectors(member).unwrap_or_default();
+    let raw = crate::support::contract::vectors(member);
     raw.iter().map(|entry| serde_json::from_str(entry.get()).unwrap()).collect()
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const LIST: &str = "/v0/admin/proxmox/vms/list";
 
 fn entries(member: &str) -> Vec<Value> {
-    let raw = crate::support::contract::vectors(member).unwrap_or_default();
+    let raw = crate::support::contract::vectors(member);
     raw.iter().map(|entry| serde_json::from_str(entry.get()).unwrap()).collect()
 }
 

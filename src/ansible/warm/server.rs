@@ -19,7 +19,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::ansible::engine::{Job, Launched, RUNNER_LOG};
+use crate::ansible::executor::{Job, Launched, RUNNER_LOG};
 
 /// How long it may take to import Ansible and to rehearse, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);

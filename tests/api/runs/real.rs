@@ -109,16 +109,8 @@ impl Lab {
             let first = server.begin("quick").await;
             server.run_when(&first["id"], is_final).await;
         }
-        let begun = Instant::now();
-        loop {
-            let ready = server.get("/readyz").await;
-            let runner = ready["checks"]["runner"]["reason"].as_str().unwrap();
-            if runner.contains(&format!("engine {engine}")) {
-                return server;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(60), "{runner}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        server.engine_serves(engine).await;
+        server
     }
 
     fn release(&self) {
@@ -311,6 +303,27 @@ async fn sigterm_waits_and_then_ends_the_runs() {
     assert!(lab.run_dirs().is_empty(), "{:?}", lab.run_dirs());
     let server = lab.start();
     assert_eq!(server.run(&json!(id)).await["state"], "canceled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_is_a_shutdown_unless_the_server_was_to_ignore_it() {
+    let lab = Lab::new();
+    let mut server = lab.start();
+    let held = server.begin("held").await;
+    server.run_when(&held["id"], |run| run["progress"]["tasks"] == 2).await;
+    server.signal(Signal::HUP);
+    lab.release();
+    assert_eq!(server.wait(), Some(0), "{}", server.log());
+    assert!(lab.run_dirs().is_empty(), "{:?}", lab.run_dirs());
+    let server = lab.start();
+    assert_eq!(server.run(&held["id"]).await["state"], "succeeded");
+    drop(server);
+
+    let mut server = ServerProcess::start_with("nohup", &lab.env);
+    server.signal(Signal::HUP);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(), Some(0), "{}", server.log());
+    assert!(!server.log().contains("SIGHUP"), "{}", server.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

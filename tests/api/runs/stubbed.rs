@@ -477,6 +477,36 @@ async fn a_password_that_comes_back_is_hidden() {
     assert!(events.text.contains("[hidden]") && !events.text.contains(secret), "{}", events.text);
 }
 
+/// A secret may be equal to anything: the number of an event, the name of a member, a count.
+#[tokio::test]
+async fn no_secret_costs_an_event_or_a_result() {
+    for secret in ["101", "vm_list", "event", "stdout", "res", "runner_on_ok", "event_data"] {
+        let server = limited(&[("VAULT_PASSWORD", secret)]);
+        let numbered = |number: u32| {
+            json!({
+                "event": "runner_on_ok", "stdout": format!("line {number}"), "event_data": {
+                    "host": "px", "task": "t", "duration": 101, "res": { "vm_list": [number, secret] },
+                },
+            })
+        };
+        let events: Vec<Value> = (1..=120).map(numbered).collect();
+        server.behave(&json!({ "events": events, "lookup_events": [], "rc": 0, "lookup_rc": 0 }));
+        let answer =
+            server.client.json("POST", LIST, &json!({ "proxmox_node": "px-testing" })).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(answer.json()["result"].as_array().unwrap().len(), 120, "{secret}");
+        assert_eq!(answer.json()["result"][0], json!([1, "[hidden]"]), "{secret}");
+        let id = answer.headers["x-run-id"].to_str().unwrap();
+        let kept = server.client.get(&format!("{RUNS}/{id}")).await.json();
+        assert_eq!(kept["job_events"], 121, "{secret}: {kept}");
+        assert_eq!(kept["log_lines"], 120, "{secret}");
+        let page = server.client.get(&format!("{RUNS}/{id}/job_events")).await.json();
+        let counters = page["job_events"].as_array().unwrap().iter().map(|event| &event["counter"]);
+        let expected: Vec<Value> = (1..=121).map(Value::from).collect();
+        assert!(counters.eq(&expected), "{secret}: {page}");
+    }
+}
+
 #[tokio::test]
 async fn every_published_path_of_the_runs_answers() {
     let server = limited(&[]);

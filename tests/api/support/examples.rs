@@ -46,7 +46,8 @@ pub fn example(end: &str) -> Example {
 
 fn with_names(path: &str, parameters: &Value) -> String {
     let mut path = path.to_owned();
-    for parameter in parameters.as_array().into_iter().flatten() {
+    let parameters = parameters.as_array().into_iter().flatten();
+    for parameter in parameters.filter(|parameter| parameter["in"] == "path") {
         let name = format!("{{{}}}", parameter["name"].as_str().unwrap());
         path = path.replace(&name, parameter["example"].as_str().unwrap());
     }

@@ -5,24 +5,26 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-pub use range42_backend_api::ansible::catalog::is_name;
-pub use range42_backend_api::ansible::engine::{
+pub use range42_backend_api::ansible::events::strip_ansi;
+pub use range42_backend_api::ansible::executor::{
     Engine, Job, LaunchError, Launched, RUN_ID_VARIABLE,
 };
-pub use range42_backend_api::ansible::events::strip_ansi;
-pub use range42_backend_api::ansible::processes::{Stop, end as end_processes, identify};
+pub use range42_backend_api::ansible::playbooks::is_name;
+pub use range42_backend_api::ansible::reaper::{Stop, end as end_processes, identify};
 pub use range42_backend_api::ansible::warm::WarmEngine;
-pub use range42_backend_api::kong;
-pub use range42_backend_api::routes::curl_scripts::{Script, scripts};
-pub use range42_backend_api::routes::results;
-pub use range42_backend_api::serve::{build, build_with};
-pub use range42_backend_api::{App, Settings, app as router};
+pub use range42_backend_api::config::Settings;
+pub use range42_backend_api::generate::curl_scripts::{Script, scripts};
+pub use range42_backend_api::generate::kong;
+pub use range42_backend_api::http::effects::effects;
+pub use range42_backend_api::http::server::{build, build_with};
+pub use range42_backend_api::http::{App, app as router};
+pub use range42_backend_api::operations::results;
 
 use range42_backend_api::ansible::events::{self, JobEvent};
-use range42_backend_api::routes::body::{Errors, Rule};
-use range42_backend_api::routes::openapi::{self, Version};
-use range42_backend_api::routes::operation::{Answer, PlaybookFile, Work};
-use range42_backend_api::routes::table::OPERATIONS;
+use range42_backend_api::generate::openapi::{self, Version};
+use range42_backend_api::http::body::{Errors, Rule};
+use range42_backend_api::operations::table::OPERATIONS;
+use range42_backend_api::operations::{Answer, PlaybookFile, Work};
 use range42_backend_api::runs::look_up;
 
 /// A row of the table of operations.
@@ -81,9 +83,12 @@ pub fn results(events: &Value, key: &str) -> serde_json::Result<Vec<Value>> {
     Ok(events::extract(&job_events(events)?, key))
 }
 
-/// The lines that job events print.
+/// The lines that job events print, kept one event after the other and read as a whole.
 pub fn log_lines(events: &Value) -> serde_json::Result<Vec<String>> {
-    Ok(events::log_lines(&job_events(events)?))
+    let printed = job_events(events)?.into_iter().filter_map(|event| event.stdout);
+    let kept: Vec<String> =
+        printed.filter(|text| !text.is_empty()).flat_map(|text| events::raw_lines(&text)).collect();
+    Ok(events::clean_lines(&kept))
 }
 
 fn job_events(events: &Value) -> serde_json::Result<Vec<JobEvent>> {

@@ -26,6 +26,13 @@ impl ServerProcess {
         Self::start_by(Command::new(env!("CARGO_BIN_EXE_range42-backend-api")), env)
     }
 
+    /// Starts one by a program that replaces itself by it, such as `nohup`.
+    pub fn start_with(program: &str, env: &HashMap<String, String>) -> Self {
+        let mut command = Command::new(program);
+        command.arg(env!("CARGO_BIN_EXE_range42-backend-api"));
+        Self::start_by(command, env)
+    }
+
     /// Starts one on a disk of its own for `folder`, of so many bytes. Others see the disk in
     /// the folder that [`Self::own_view_of`] names. It takes
     /// namespaces of users and mounts, which the system must allow.
@@ -44,7 +51,8 @@ impl ServerProcess {
         root.join(folder.strip_prefix("/").unwrap())
     }
 
-    fn start_by(mut command: Command, env: &HashMap<String, String>) -> Self {
+    /// Starts one by a command of the caller's.
+    pub fn start_by(mut command: Command, env: &HashMap<String, String>) -> Self {
         let mut child = command
             .envs(env)
             .env("HOST", "127.0.0.1")
@@ -118,6 +126,20 @@ impl ServerProcess {
         let answer = http().get(format!("{}{path}", self.url)).send().await.unwrap();
         let (status, text) = (answer.status(), answer.text().await.unwrap());
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path}: {status} {text}"))
+    }
+
+    /// Waits until this engine would start the next run.
+    pub async fn engine_serves(&self, engine: &str) {
+        let begun = std::time::Instant::now();
+        loop {
+            let ready = self.get("/readyz").await;
+            let runner = ready["checks"]["runner"]["reason"].as_str().unwrap();
+            if runner.contains(&format!("engine {engine}")) {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{runner}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// A run by its id.

@@ -31,6 +31,21 @@ async fn pages_of_other_origins_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_the_server_s_own_host_connects() {
+    let server = Server::start("all: {}\n", &[]).await;
+    for (host, origin, connects) in [
+        ("range.lan", "http://range.lan", true),
+        ("range.lan:8000", "https://range.lan:8000", true),
+        ("range.lan:8000", "http://range.lan:8001", false),
+        ("range.lan", "http://other.lan", false),
+    ] {
+        let headers = [("host", host), ("origin", origin)];
+        let connected = Dashboard::connect(server.address, "", &headers).await.is_ok();
+        assert_eq!(connected, connects, "{host} {origin}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_a_node_name() {
     let server = Server::start("all: {}\n", &[]).await;
     for query in

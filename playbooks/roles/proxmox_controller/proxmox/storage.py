@@ -17,11 +17,9 @@ def storage_list(operation):
 
 
 def storages(operation, **conditions):
-    """The storage asked for, else all of them."""
-    name = operation.text("storage_name")
-    if name:
-        conditions["storage"] = name
-    return operation.get(operation.path("storage"), **conditions)
+    """The storage asked for; all of them where none is, or where the node has none of that name."""
+    name, found = operation.text("storage_name"), operation.get(operation.path("storage"), **conditions)
+    return [item for item in found if name and item.get("storage") == name] or found
 
 
 def storage_list_iso(operation):

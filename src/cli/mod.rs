@@ -1,0 +1,256 @@
+//! What the command line does.
+
+mod follow;
+mod runs;
+
+use std::fs;
+use std::io;
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+pub use crate::cli::runs::{RunsCommand, runs};
+
+use crate::config::{LogFormat, Settings};
+use crate::generate::curl_scripts::{Script, scripts};
+use crate::generate::kong;
+use crate::generate::kong::Gateway;
+use crate::generate::openapi as document;
+use crate::http::docs::DOCUMENT_PATH;
+use crate::http::server::serve as run_server;
+
+/// How long each step of a health check may take; the container allows 5 s for all.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Serves until it is told to end.
+pub fn serve(settings: Settings) -> ExitCode {
+    start_log(&settings);
+    allow_open_files();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let served = runtime.block_on(run_server(settings));
+    // A thread that waits for a broken disk must not keep the server from ending.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+/// Raises the soft limit of open files to the hard one. The soft one is mostly 1024 for the
+/// sake of programs that use `select`, and each dashboard is an open file.
+fn allow_open_files() {
+    let limits = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limits.maximum, maximum: limits.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, limit = limits.current, "cannot raise the limit of open files");
+    }
+}
+
+fn start_log(settings: &Settings) {
+    let levels = settings.log.clone();
+    // Colours are for a terminal; in a file they are noise.
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    match settings.log_format {
+        LogFormat::Text => lines.with_target(false).finish().with(levels).init(),
+        LogFormat::Json => {
+            // The list of spans has the current one too.
+            let lines = lines.json().flatten_event(true).with_current_span(false);
+            lines.with_target(false).finish().with(levels).init();
+        }
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("range42-backend-api: {error}");
+    ExitCode::FAILURE
+}
+
+/// The arguments of `openapi`.
+#[derive(clap::Args)]
+pub struct OpenapiArguments {
+    /// The version of OpenAPI.
+    #[arg(long, value_enum, default_value = "3.1")]
+    version: document::Version,
+    /// Compare with the committed openapi.json instead, and fail where it differs.
+    #[arg(long, conflicts_with = "version")]
+    check: bool,
+}
+
+/// Prints the OpenAPI document, or compares it with the committed one.
+pub fn openapi(arguments: &OpenapiArguments) -> ExitCode {
+    let text = document::text(arguments.version);
+    if arguments.check {
+        return compare("openapi.json", "openapi", &text);
+    }
+    print!("{text}");
+    ExitCode::SUCCESS
+}
+
+/// Compares a committed file with the text that `command` would write now.
+fn compare(file: &str, command: &str, text: &str) -> ExitCode {
+    match std::fs::read_to_string(file) {
+        Ok(committed) if committed == text => ExitCode::SUCCESS,
+        Ok(_) => failed(&format!("{file} is not current: write it with `{command} > {file}`")),
+        Err(error) => failed(&format!("{file}: {error}")),
+    }
+}
+
+/// The arguments of `kong`.
+#[derive(clap::Args)]
+pub struct KongArguments {
+    /// Where Kong finds the server.
+    #[arg(long, default_value = "http://api:8000")]
+    upstream: String,
+    /// A file of those who may come in, one a line: name, group (admin or viewer), key. `-`
+    /// is the standard input.
+    #[arg(long)]
+    consumers: Option<PathBuf>,
+    /// Compare with the committed kong/kong.yml instead, and fail where it differs.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Prints the gateway's configuration, or compares it with the committed one.
+pub fn kong(settings: &Settings, arguments: &KongArguments) -> ExitCode {
+    if arguments.check {
+        return compare("kong/kong.yml", "kong", &kong::text(&Gateway::default()));
+    }
+    let consumers = match &arguments.consumers {
+        None => Ok(Vec::new()),
+        Some(file) => consumers_file(file)
+            .map_err(|e| e.to_string())
+            .and_then(|text| kong::consumers(&text))
+            .map_err(|e| format!("{}: {e}", file.display())),
+    };
+    match consumers {
+        Ok(consumers) => {
+            let upstream = arguments.upstream.clone();
+            let gateway = Gateway { upstream, consumers, ..Gateway::of(settings) };
+            print!("{}", kong::text(&gateway));
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// What `curl-scripts` is told.
+#[derive(clap::Args)]
+pub struct CurlScriptsArguments {
+    /// The folder that they are written to.
+    #[arg(default_value = "curl_utils")]
+    folder: PathBuf,
+    /// Compare with the scripts in the folder instead, and fail where they differ.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Writes the curl scripts, or compares them with those in the folder.
+pub fn curl_scripts(arguments: &CurlScriptsArguments) -> ExitCode {
+    let folder = &arguments.folder;
+    let done = if arguments.check { check_scripts(folder) } else { write_scripts(folder) };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("{}: {error}", folder.display())),
+    }
+}
+
+fn write_scripts(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for name in committed_scripts(folder)? {
+        fs::remove_file(folder.join(name))?;
+    }
+    for Script { name, text } in scripts() {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true).mode(0o755);
+        options.open(folder.join(name))?.write_all(text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn check_scripts(folder: &Path) -> io::Result<()> {
+    let mut stray = committed_scripts(folder)?;
+    let mut stale = Vec::new();
+    for Script { name, text } in scripts() {
+        if fs::read_to_string(folder.join(&name)).ok() != Some(text) {
+            stale.push(name.clone());
+        }
+        stray.retain(|found| *found != name);
+    }
+    stale.extend(stray);
+    if stale.is_empty() {
+        return Ok(());
+    }
+    let stale = stale.join(", ");
+    Err(io::Error::other(format!("not current: {stale}: write them with `curl-scripts`")))
+}
+
+/// The scripts that are there, by the names of their files.
+fn committed_scripts(folder: &Path) -> io::Result<Vec<String>> {
+    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().into_string()));
+    let names: Vec<_> = names.collect::<io::Result<_>>()?;
+    Ok(names.into_iter().flatten().filter(|name| name.ends_with(".sh")).collect())
+}
+
+fn consumers_file(file: &Path) -> io::Result<String> {
+    match file.to_str() {
+        Some("-") => io::read_to_string(io::stdin()),
+        _ => std::fs::read_to_string(file),
+    }
+}
+
+/// Asks the server of this machine for its document.
+pub fn healthcheck(settings: &Settings) -> ExitCode {
+    let host = local_host(settings);
+    match status_line(host, settings.port, settings.gateway.secret.as_deref()) {
+        Ok(line) if line.split(' ').nth(1) == Some("200") => ExitCode::SUCCESS,
+        Ok(line) => failed(&format!("the server answered {line:?}")),
+        Err(error) => failed(&format!("{host}:{}: {error}", settings.port)),
+    }
+}
+
+/// A server that listens on all addresses answers on the loopback one.
+fn local_host(settings: &Settings) -> &str {
+    match settings.host.as_str() {
+        "0.0.0.0" => "127.0.0.1",
+        "::" => "::1",
+        host => host,
+    }
+}
+
+fn local_url(settings: &Settings) -> String {
+    match local_host(settings) {
+        host if host.contains(':') => format!("http://[{host}]:{}", settings.port),
+        host => format!("http://{host}:{}", settings.port),
+    }
+}
+
+/// The first line of the answer, each step of it within its time.
+fn status_line(host: &str, port: u16, secret: Option<&str>) -> io::Result<String> {
+    let address = (host, port).to_socket_addrs()?.next();
+    let address = address.ok_or_else(|| io::Error::other("no such host"))?;
+    let mut stream = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
+    stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
+    let secret = secret.map(|secret| format!("{}: {secret}\r\n", crate::config::SECRET_HEADER));
+    let secret = secret.unwrap_or_default();
+    let request = format!(
+        "HEAD {DOCUMENT_PATH} HTTP/1.1\r\nHost: localhost\r\n{secret}Connection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}

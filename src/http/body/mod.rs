@@ -1,0 +1,149 @@
+//! From bytes to a checked JSON object, or to every error at once, as far as a person reads.
+//!
+//! The rules come from the published schema ([`schema`]), so that what a client reads in
+//! `openapi.json` is what the service checks. The shape of the errors, their types and the lax
+//! reading of numbers and booleans are those of the API's contract (FastAPI on pydantic 2).
+
+pub mod coerce;
+mod errors;
+pub mod schema;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+pub use crate::http::body::errors::Errors;
+pub use crate::http::body::schema::Rule;
+
+/// A step on the way to a member.
+#[derive(Debug, Clone, Copy)]
+pub enum Step<'a> {
+    /// Where it is looked for, or the name of a member or key.
+    Name(&'a str),
+    /// The place in a list.
+    Index(usize),
+}
+
+impl From<&Step<'_>> for Value {
+    fn from(step: &Step) -> Self {
+        match *step {
+            Step::Name(name) => name.into(),
+            Step::Index(index) => index.into(),
+        }
+    }
+}
+
+/// One thing that is wrong with a request body.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FieldError {
+    /// A stable name of the kind of error, such as `string_pattern_mismatch`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The path to the member: `body`, then names, keys and indices.
+    pub loc: Vec<Value>,
+    /// A sentence for a person.
+    pub msg: Cow<'static, str>,
+    /// What was sent, except where it could be a secret or is too much to repeat. Members that
+    /// are missing side by side share what was sent in their place.
+    pub input: Arc<Value>,
+    /// The rule that was broken, where it has a value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ctx: Option<Value>,
+}
+
+impl FieldError {
+    /// The verbose shape, which `DEBUG=true` answers.
+    pub fn verbose(&self) -> Verbose<'_> {
+        let text = |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
+        let field = self.loc.iter().map(text).collect::<Vec<_>>().join(".");
+        let Self { kind, msg, input, ctx, .. } = self;
+        Verbose { field, msg, kind, input, ctx: ctx.as_ref() }
+    }
+}
+
+/// A [`FieldError`] with `loc` joined by dots, and every member there.
+#[derive(Serialize)]
+pub struct Verbose<'a> {
+    field: String,
+    msg: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    input: &'a Value,
+    ctx: Option<&'a Value>,
+}
+
+/// Checks a request body against `rule` and returns it with every member in its proper type.
+///
+/// Members that the rule does not know are dropped, as clients send more than an operation
+/// reads. `content_type` absent counts as JSON.
+pub fn check(
+    rule: &Rule,
+    content_type: Option<&str>,
+    bytes: &[u8],
+) -> Result<Map<String, Value>, Vec<FieldError>> {
+    if bytes.is_empty() {
+        return Err(vec![missing_body()]);
+    }
+    if !content_type.is_none_or(is_json) {
+        let text = String::from_utf8_lossy(bytes);
+        return Err(vec![not_an_object(Value::from(text))]);
+    }
+    let value: Value = serde_json::from_slice(bytes).map_err(|e| vec![bad_json(bytes, &e)])?;
+    match value {
+        Value::Null => Err(vec![missing_body()]),
+        object @ Value::Object(_) => {
+            let mut errors = Errors::default();
+            let checked = rule.check(&object, &mut vec![Step::Name("body")], &mut errors);
+            match checked {
+                Some(Value::Object(members)) if errors.is_empty() => Ok(members),
+                _ => Err(errors.into_vec()),
+            }
+        }
+        other => Err(vec![not_an_object(other)]),
+    }
+}
+
+/// `application/json` and every `application/…+json`; parameters such as a charset do not count.
+pub fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence
+        .strip_prefix("application/")
+        .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+}
+
+fn body_error(kind: &'static str, msg: &'static str, input: Value) -> FieldError {
+    FieldError { kind, loc: vec!["body".into()], msg: msg.into(), input: input.into(), ctx: None }
+}
+
+fn missing_body() -> FieldError {
+    body_error("missing", "Field required", Value::Null)
+}
+
+fn not_an_object(input: Value) -> FieldError {
+    body_error("model_attributes_type", "Input should be a valid dictionary or object", input)
+}
+
+/// The position is counted in characters from the start, as clients of the contract expect,
+/// where serde_json gives a line and a column in bytes.
+fn bad_json(bytes: &[u8], error: &serde_json::Error) -> FieldError {
+    let line_start = bytes
+        .split_inclusive(|b| *b == b'\n')
+        .take(error.line().saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum::<usize>();
+    // At the end of the input the column names the last byte; elsewhere the offending one.
+    let column = if error.is_eof() { error.column() } else { error.column().saturating_sub(1) };
+    let upto = bytes.get(..line_start + column).unwrap_or(bytes);
+    let position = String::from_utf8_lossy(upto).chars().count();
+    let reason = error.to_string();
+    let reason = reason.split(" at line ").next().unwrap_or_default();
+    FieldError {
+        kind: "json_invalid",
+        loc: vec!["body".into(), position.into()],
+        msg: "JSON decode error".into(),
+        input: json!({}).into(),
+        ctx: Some(json!({ "error": reason })),
+    }
+}

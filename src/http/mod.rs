@@ -1,0 +1,32 @@
+//! Everything that a client sees, and the only part that knows HTTP.
+
+pub mod body;
+mod connection;
+mod dir_lock;
+pub mod docs;
+pub mod effects;
+pub mod error;
+mod fallbacks;
+mod health;
+mod live_status;
+mod metrics;
+pub mod middleware;
+mod operations;
+mod prefer;
+mod router;
+pub mod runs;
+pub mod server;
+mod state;
+
+pub use error::Error;
+pub use state::App;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+/// The whole service as a router, for the binary and for tests.
+pub fn app(app: Arc<App>) -> Router {
+    let router = router::router(&app);
+    middleware::surround(router, &app)
+}

@@ -1,0 +1,227 @@
+//! The one handler: it runs any row of the table.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Json;
+use axum::body::to_bytes;
+use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::ansible::playbooks::CatalogError;
+use crate::http::App;
+use crate::http::body;
+use crate::http::body::{FieldError, Rule};
+use crate::http::error;
+use crate::http::error::Error;
+use crate::http::middleware::consumer;
+use crate::http::prefer;
+use crate::http::prefer::Preference;
+use crate::http::{middleware, runs};
+use crate::operations::planning::PlanError;
+use crate::operations::{Answer, Method, Operation};
+use crate::operations::{claims, planning};
+use crate::runs::{Asked, Ended, Ending, Outcome, Run, State, View};
+
+/// How many lines of the log go with a failure that asked for JSON.
+const FAILURE_LINES: usize = 10;
+
+/// How a run is answered.
+#[derive(Serialize)]
+struct RunAnswer<'a> {
+    rc: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a [Value]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_multiline: Option<&'a [String]>,
+}
+
+/// A row of the table, ready to answer.
+pub struct Endpoint {
+    app: Arc<App>,
+    operation: &'static Operation,
+    /// Compiled when it is first needed, as most servers never see most operations.
+    rule: OnceLock<Option<Rule>>,
+}
+
+impl Endpoint {
+    /// An endpoint for a row.
+    pub fn new(app: Arc<App>, operation: &'static Operation) -> Self {
+        Self { app, operation, rule: OnceLock::new() }
+    }
+
+    /// What checks a body, if one is read.
+    fn rule(&self) -> Option<&Rule> {
+        self.rule.get_or_init(|| self.operation.request.as_ref().map(Rule::of)).as_ref()
+    }
+
+    /// Answers a request.
+    pub async fn call(self: Arc<Self>, request: Request) -> Response {
+        self.answer(request).await.unwrap_or_else(|error| self.refuse(error))
+    }
+
+    async fn answer(&self, request: Request) -> Result<Response, Error> {
+        let (mut parts, body) = request.into_parts();
+        let body = match self.rule() {
+            None => Map::new(),
+            Some(rule) => {
+                let bytes = self.read(body).await?;
+                let content_type = parts.headers.get(header::CONTENT_TYPE);
+                let content_type = content_type.map(|v| String::from_utf8_lossy(v.as_bytes()));
+                body::check(rule, content_type.as_deref(), &bytes).map_err(Error::Invalid)?
+            }
+        };
+        let path = RawPathParams::from_request_parts(&mut parts, &()).await;
+        let name = path
+            .map_err(|_| PlanError::from(CatalogError::BadName("(not UTF-8)".to_owned())))?
+            .iter()
+            .next()
+            .map(|(_, value)| value.to_owned());
+        let (plan, steering) =
+            planning::plan(&self.app.settings, self.operation, &body, name.as_deref())?;
+        let preference = Preference::of(&parts.headers);
+        let asked = Asked {
+            plan,
+            guests: claims::guests(&body),
+            claims: claims::claims(
+                self.operation,
+                &body,
+                name.as_deref(),
+                &self.app.settings.inventory,
+            ),
+            same: claims::same(self.operation, &body, name.as_deref()),
+            deletes: self.operation.method == Method::Delete,
+            secrets: self.rule().map(|rule| rule.secrets(&body)).unwrap_or_default(),
+            consumer: consumer::consumer(&parts.headers),
+        };
+        let run = self.app.runs.start(asked)?;
+        middleware::note_run(&parts.extensions, run.id);
+        let as_json = steering.as_json.unwrap_or(true);
+        let view = ended_in_time(&run, &preference).await;
+        let in_time = view.is_some();
+        let mut response = match view {
+            Some(view) => self.respond(&view, as_json).await,
+            None => {
+                // Who was told to look later must find the run, even if the server is killed now.
+                self.app.runs.written(runs::HISTORY_PATIENCE).await;
+                runs::accepted(&run)
+            }
+        };
+        if let Some(applied) = preference.applied(in_time) {
+            response.headers_mut().insert(prefer::APPLIED, applied);
+        }
+        Ok(response)
+    }
+
+    async fn read(&self, body: axum::body::Body) -> Result<axum::body::Bytes, Error> {
+        let limits = &self.app.settings.limits;
+        let bytes = tokio::time::timeout(limits.body_time, to_bytes(body, limits.body)).await;
+        let seconds = limits.body_time.as_secs();
+        bytes.map_err(|_| Error::TooSlow { seconds })?.map_err(|e| too_large(e, limits.body))
+    }
+
+    async fn respond(&self, view: &View, as_json: bool) -> Response {
+        let record = &view.record;
+        if record.started.is_none() && record.ending == Some(Ending::Shutdown) {
+            // Nothing was done, so another try, at the next server, does no harm.
+            let detail = record.explanation.clone();
+            return Error::Unavailable { detail, retry_after: runs::RETRY_AFTER }.into_response();
+        }
+        let ended = match view.outcome.as_deref() {
+            Some(Outcome::Ended(ended)) => ended,
+            Some(Outcome::NotFound(detail)) => {
+                return Error::NotFound(detail.clone()).into_response();
+            }
+            Some(Outcome::Refused(detail)) => {
+                return Error::BadRequest(detail.clone()).into_response();
+            }
+            Some(Outcome::Failed(detail) | Outcome::Unclear(detail)) => {
+                return Error::Internal(detail.clone()).into_response();
+            }
+            None => return Error::Internal("the run has not ended".to_owned()).into_response(),
+        };
+        let status = match view.record.state {
+            State::Succeeded => StatusCode::OK,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        // The result of a run that succeeded needs no log.
+        let needs_log = !(status == StatusCode::OK && self.answers_result(as_json));
+        let log = if needs_log { self.log(view, ended.log_from).await } else { Vec::new() };
+        self.tell(status, ended, &log, as_json)
+    }
+
+    fn answers_result(&self, as_json: bool) -> bool {
+        match self.operation.answer {
+            Answer::Guest => true,
+            Answer::Result { .. } => as_json,
+            Answer::Log => false,
+        }
+    }
+
+    async fn log(&self, view: &View, from: u64) -> Vec<String> {
+        let (app, record) = (self.app.clone(), view.record.clone());
+        let log = tokio::task::spawn_blocking(move || app.runs.log(&record, from)).await;
+        match log {
+            Ok(Ok(lines)) => lines,
+            Ok(Err(error)) => vec![error.to_string()],
+            Err(error) => vec![error.to_string()],
+        }
+    }
+
+    fn tell(&self, status: StatusCode, ended: &Ended, log: &[String], as_json: bool) -> Response {
+        let Ended { rc, result, error, .. } = ended;
+        let (rc, error) = (*rc, error.as_deref());
+        let (result, log_multiline) = match (self.operation.answer, error) {
+            (Answer::Guest, None) => return (status, Json(result.first())).into_response(),
+            (Answer::Guest, Some(error)) => return error::refused(status, error),
+            (Answer::Result { .. }, None) if as_json => (Some(&result[..]), None),
+            (Answer::Result { .. }, Some(_)) if as_json => {
+                (Some(&result[..]), Some(&log[log.len().saturating_sub(FAILURE_LINES)..]))
+            }
+            _ => (None, Some(log)),
+        };
+        (status, Json(RunAnswer { rc, result, error, log_multiline })).into_response()
+    }
+
+    /// With `DEBUG=true` a 422 has the verbose shape, and its errors are logged. No input is
+    /// written to the log: what a client sends can be a password in the wrong field.
+    fn refuse(&self, error: Error) -> Response {
+        match error {
+            Error::Invalid(errors) if self.app.settings.debug => {
+                for FieldError { kind, loc, msg, .. } in &errors {
+                    let loc = Value::from(loc.clone()).to_string();
+                    tracing::info!(
+                        operation = self.operation.id(),
+                        kind,
+                        loc,
+                        msg = &**msg,
+                        "invalid body"
+                    );
+                }
+                error::invalid(errors, true)
+            }
+            other => other.into_response(),
+        }
+    }
+}
+
+/// Waits for the end of the run as long as the client does.
+async fn ended_in_time(run: &Run, preference: &Preference) -> Option<View> {
+    match preference.patience() {
+        None => Some(run.ended().await),
+        Some(patience) => tokio::time::timeout(patience, run.ended()).await.ok(),
+    }
+}
+
+fn too_large(error: axum::Error, limit: usize) -> Error {
+    let cause = std::error::Error::source(&error);
+    if cause.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
+        Error::TooLarge { limit }
+    } else {
+        Error::BadRequest("the request body could not be read to its end".to_owned())
+    }
+}

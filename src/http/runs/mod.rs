@@ -1,0 +1,271 @@
+//! The runs themselves: list, one, log, job events, cancel, delete.
+
+mod body;
+mod document;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, Request, State as Shared};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+pub use crate::http::runs::document::{paths, schemas};
+
+use crate::ansible::events::strip_ansi;
+use crate::http::App;
+use crate::http::error::Error;
+use crate::http::middleware;
+use crate::runs::log::files::Part;
+use crate::runs::record::Record;
+use crate::runs::state::CANNOT_UNDO;
+use crate::runs::store::sqlite::Filter;
+use crate::runs::{Found, NotAccepted, Run, State, Unreadable};
+use body::RunBody;
+
+/// Where the runs are.
+pub const PATH: &str = "/v0/admin/runs";
+
+/// How many runs, lines or events are answered at once where the client does not say.
+const DEFAULT_LIMIT: usize = 100;
+
+/// The most of them that may be asked for.
+const MAX_LIMIT: usize = 1000;
+
+/// An answer with lines or events ends with the one that goes past this size, in bytes.
+const PAGE: usize = 1024 * 1024;
+
+/// How long an answer waits for the history to know what it says, so that whoever was answered
+/// can rely on it even if the server is killed.
+pub const HISTORY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Seconds after which it makes sense to ask again for what cannot be done now.
+pub const RETRY_AFTER: u32 = 10;
+
+/// The routes below [`PATH`].
+pub fn routes(app: &Arc<App>) -> Router {
+    let below = |path: &str| format!("{PATH}/{{run_id}}{path}");
+    Router::new()
+        .route(&below(""), get(one).delete(forget))
+        .route(&below("/log"), get(log))
+        .route(&below("/job_events"), get(job_events))
+        .route(&below("/events"), get(stream::events))
+        .route(&below("/cancel"), post(cancel))
+        .route_layer(from_fn(note_run))
+        .route(PATH, get(list))
+        .with_state(app.clone())
+}
+
+/// Notes which run a request was about, if there is one.
+async fn note_run(Path(id): Path<String>, request: Request, next: Next) -> Response {
+    let extensions = request.extensions().clone();
+    let response = next.run(request).await;
+    if let Ok(id) = parse(&id)
+        && response.status() != StatusCode::NOT_FOUND
+    {
+        middleware::note_run(&extensions, id);
+    }
+    response
+}
+
+/// The answer to a client that does not wait for its run.
+pub fn accepted(run: &Run) -> Response {
+    let location = HeaderValue::from_str(&format!("{PATH}/{}", run.id)).expect("an ASCII path");
+    let view = run.view();
+    let body = Json(with_result(&view.record, view.result()));
+    (StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response()
+}
+
+/// A limit that a client gave, if it is one that may be given.
+fn at_most(most: usize, limit: Option<usize>) -> Result<Option<usize>, Error> {
+    match limit {
+        Some(limit) if !(1..=most).contains(&limit) => {
+            Err(Error::BadRequest(format!("limit: it must be from 1 to {most}")))
+        }
+        limit => Ok(limit),
+    }
+}
+
+/// What can be asked of the list.
+#[derive(Debug, Deserialize)]
+struct ListQuery {
+    state: Option<String>,
+    operation: Option<String>,
+    node: Option<String>,
+    cursor: Option<Uuid>,
+    limit: Option<usize>,
+}
+
+type Asked<T> = Result<Query<T>, QueryRejection>;
+
+async fn list(Shared(app): Shared<Arc<App>>, query: Asked<ListQuery>) -> Result<Response, Error> {
+    let Query(query) = query.map_err(|e| Error::BadRequest(e.body_text()))?;
+    let limit = at_most(MAX_LIMIT, query.limit)?.unwrap_or(DEFAULT_LIMIT);
+    let states = query.state.iter().flat_map(|states| states.split(','));
+    let states = states.map(|name| {
+        let unknown = || Error::BadRequest(format!("state: no run has the state {name:?}"));
+        State::of_name(name.trim()).ok_or_else(unknown)
+    });
+    let states = states.collect::<Result<Vec<_>, _>>()?;
+    let ListQuery { operation, node, cursor: before, .. } = query;
+    let filter = Filter { states, operation, node, before };
+    let (runs, more) = blocking(move || app.runs.list(&filter, limit)).await?;
+    let next = runs.last().filter(|_| more).map(|last| last.id);
+    let runs: Vec<RunBody> = runs.iter().map(RunBody::from).collect();
+    Ok(Json(json!({ "runs": runs, "next": next })).into_response())
+}
+
+async fn one(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result<Response, Error> {
+    let (record, result) = look_up(app, &id).await?;
+    Ok(Json(with_result(&record, &result)).into_response())
+}
+
+async fn forget(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result<Response, Error> {
+    let (record, _) = look_up(app.clone(), &id).await?;
+    if app.runs.forget(record.id) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let state = record.state.name();
+    Err(Error::Conflict(format!("the run is {state}; only one that has ended can be deleted")))
+}
+
+async fn cancel(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result<Response, Error> {
+    let id = parse(&id)?;
+    let Some(run) = app.runs.cancel(id) else {
+        let (record, _) = look_up(app, &id.to_string()).await?;
+        let state = record.state.name();
+        return Err(Error::Conflict(format!("the run has ended already: {state}")));
+    };
+    // One that waits for its turn ends at once, and the client hears of it.
+    let mut follow = run.follow();
+    let moved = follow.wait_for(|view| view.record.state != State::Queued).await;
+    let record = moved.map(|view| view.record.clone()).unwrap_or_else(|_| run.view().record);
+    app.runs.written(HISTORY_PATIENCE).await;
+    let mut body = with_result(&record, &[]);
+    if record.started.is_some() {
+        body["note"] = json!(CANNOT_UNDO);
+    }
+    Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+}
+
+/// What can be asked of a log or of job events.
+#[derive(Debug, Deserialize)]
+struct PageQuery {
+    from: Option<u64>,
+    limit: Option<usize>,
+}
+
+async fn log(
+    Shared(app): Shared<Arc<App>>,
+    Path(id): Path<String>,
+    query: Asked<PageQuery>,
+) -> Result<Response, Error> {
+    let from = query.as_ref().ok().and_then(|query| query.from).unwrap_or(0);
+    let (record, lines, next) = page(app, &id, Part::Log, query, from).await?;
+    let lines: Vec<String> = lines.iter().map(|line| strip_ansi(line)).collect();
+    let body = json!({
+        "from": from, "next": next, "log_multiline": lines,
+        "state": body::State::from(record.state), "complete": record.state.is_final() && next >= record.log_lines,
+    });
+    Ok(Json(body).into_response())
+}
+
+async fn job_events(
+    Shared(app): Shared<Arc<App>>,
+    Path(id): Path<String>,
+    query: Asked<PageQuery>,
+) -> Result<Response, Error> {
+    let from = query.as_ref().ok().and_then(|query| query.from).unwrap_or(1).max(1);
+    let (record, lines, next) = page(app, &id, Part::JobEvents, query, from - 1).await?;
+    let events: Vec<Value> =
+        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let body = json!({
+        "from": from, "next": next + 1, "job_events": events,
+        "state": body::State::from(record.state), "complete": record.state.is_final() && next >= record.job_events,
+    });
+    Ok(Json(body).into_response())
+}
+
+/// Lines of a run's file from the one numbered `from` on, and the number of the next.
+async fn page(
+    app: Arc<App>,
+    id: &str,
+    part: Part,
+    query: Asked<PageQuery>,
+    from: u64,
+) -> Result<(Record, Vec<String>, u64), Error> {
+    let Query(query) = query.map_err(|e| Error::BadRequest(e.body_text()))?;
+    let limit = at_most(10 * MAX_LIMIT, query.limit)?.unwrap_or(MAX_LIMIT) as u64;
+    let (record, _) = look_up(app.clone(), id).await?;
+    let there = match part {
+        Part::Log => record.log_lines,
+        Part::JobEvents => record.job_events,
+    };
+    let id = record.id;
+    let (lines, next) = blocking(move || {
+        let journals = app.runs.journals();
+        let mark = journals.find(id, part, from.min(there))?;
+        let page = journals.read(id, part, mark, there.min(from.saturating_add(limit)), PAGE)?;
+        Ok((page.lines, page.next.line.max(from)))
+    })
+    .await?;
+    Ok((record, lines, next))
+}
+
+/// Finds a run and its result, or says that there is none.
+async fn look_up(app: Arc<App>, id: &str) -> Result<(Record, Vec<Value>), Error> {
+    let id = parse(id)?;
+    match blocking(move || app.runs.find(id)).await? {
+        Some(Found::Live(run)) => {
+            let view = run.view();
+            Ok((view.record.clone(), view.result().to_vec()))
+        }
+        Some(Found::Past(kept)) => {
+            Ok((kept.record, kept.result.as_array().cloned().unwrap_or_default()))
+        }
+        None => Err(not_found(&id.to_string())),
+    }
+}
+
+fn parse(id: &str) -> Result<Uuid, Error> {
+    id.parse().map_err(|_| not_found(id))
+}
+
+fn not_found(id: &str) -> Error {
+    let id: String = id.chars().take(40).collect();
+    Error::NotFound(format!("no run has the id {id}"))
+}
+
+fn with_result(record: &Record, result: &[Value]) -> Value {
+    let mut body = serde_json::to_value(RunBody::from(record)).unwrap_or_default();
+    body["result"] = Value::from(result.to_vec());
+    body
+}
+
+/// Reading the history and the logs blocks, so it is done where blocking is allowed.
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, Unreadable> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(read).await;
+    done.map_err(|error| Error::Internal(error.to_string()))?.map_err(Error::from)
+}
+
+impl From<Unreadable> for Error {
+    fn from(error: Unreadable) -> Self {
+        Self::Unavailable { detail: error.to_string(), retry_after: RETRY_AFTER }
+    }
+}
+
+impl From<NotAccepted> for Error {
+    fn from(error: NotAccepted) -> Self {
+        Self::Unavailable { detail: error.to_string(), retry_after: RETRY_AFTER }
+    }
+}

@@ -1,0 +1,226 @@
+//! Whole guests: lists of them, and what starting, making, cloning and deleting one answers.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::operations::results::RawTask;
+
+/// A guest of a node, as `vm_list` shows it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "action": "vm_list", "source": "proxmox", "proxmox_node": "px-testing",
+    "vm_name": "webshop", "vm_status": "running", "vm_id": 1020, "vm_uptime": 259_200,
+    "vm_template": 0, "vm_tags": "vuln",
+    "vm_meta": {
+        "cpu_current_usage": 0.06, "cpu_allocated": 1, "disk_current_usage": 0, "disk_read": 0,
+        "disk_write": 0, "disk_max": 8_589_934_592_u64, "ram_current_usage": 536_870_912,
+        "ram_max": 1_073_741_824, "net_in": 92_820_000, "net_out": 37_740_000,
+    },
+}))]
+pub struct ListedGuest {
+    /// The action that answered.
+    pub action: String,
+    /// Where the answer comes from: `proxmox`.
+    pub source: String,
+    /// The node that the guest is on.
+    pub proxmox_node: String,
+    /// Its name.
+    pub vm_name: String,
+    /// `running` or `stopped`. A paused guest counts as running here.
+    pub vm_status: String,
+    /// Its id.
+    pub vm_id: i64,
+    /// Seconds since it was started; 0 when it is stopped.
+    pub vm_uptime: i64,
+    /// 1 for a template, else 0.
+    pub vm_template: i64,
+    /// Its tags, separated by `;`. Empty: none.
+    pub vm_tags: String,
+    /// What it uses and what it may use.
+    pub vm_meta: GuestMeta,
+}
+
+/// What a guest uses and what it may use, as the node measured it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "cpu_current_usage": 0.06, "cpu_allocated": 1, "disk_current_usage": 0, "disk_read": 0,
+    "disk_write": 0, "disk_max": 8_589_934_592_u64, "ram_current_usage": 536_870_912,
+    "ram_max": 1_073_741_824, "net_in": 92_820_000, "net_out": 37_740_000,
+}))]
+pub struct GuestMeta {
+    /// The part of its CPUs that is busy, as a fraction: 1 is all of them (`cpu`).
+    pub cpu_current_usage: f64,
+    /// The number of its CPUs, cores times sockets (`cpus`).
+    pub cpu_allocated: i64,
+    /// Bytes of its disk in use (`disk`). Proxmox VE does not measure it for VMs and says 0.
+    pub disk_current_usage: i64,
+    /// Bytes read from its disks since the start (`diskread`). Null: not measured.
+    pub disk_read: Option<i64>,
+    /// Bytes written to its disks since the start (`diskwrite`). Null: not measured.
+    pub disk_write: Option<i64>,
+    /// The size of its boot disk in bytes (`maxdisk`).
+    pub disk_max: i64,
+    /// Bytes of memory in use (`mem`).
+    pub ram_current_usage: i64,
+    /// Bytes of memory that it may use (`maxmem`).
+    pub ram_max: i64,
+    /// Bytes received since the start (`netin`).
+    pub net_in: i64,
+    /// Bytes sent since the start (`netout`).
+    pub net_out: i64,
+}
+
+/// What a guest of a node uses and may use, as `vm_list_usage` shows it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "action": "vm_list_usage", "source": "proxmox", "proxmox_node": "px-testing",
+    "vm_name": "webshop", "vm_status": "running", "vm_id": 1020, "vm_uptime": 259_200,
+    "cpu_current_usage": 0.06, "cpu_allocated": 1, "disk_current_usage": 0, "disk_read": 0,
+    "disk_write": 0, "disk_max": 8_589_934_592_u64, "ram_current_usage": 536_870_912,
+    "ram_max": 1_073_741_824, "net_in": 92_820_000, "net_out": 37_740_000,
+}))]
+pub struct GuestUsage {
+    /// The action that answered.
+    pub action: String,
+    /// Where the answer comes from: `proxmox`.
+    pub source: String,
+    /// The node that the guest is on.
+    pub proxmox_node: String,
+    /// Its name.
+    pub vm_name: String,
+    /// `running` or `stopped`. A paused guest counts as running here.
+    pub vm_status: String,
+    /// Its id.
+    pub vm_id: i64,
+    /// Seconds since it was started; 0 when it is stopped.
+    pub vm_uptime: i64,
+    /// The part of its CPUs that is busy, as a fraction: 1 is all of them (`cpu`).
+    pub cpu_current_usage: f64,
+    /// The number of its CPUs, cores times sockets (`cpus`).
+    pub cpu_allocated: i64,
+    /// Bytes of its disk in use (`disk`). Proxmox VE does not measure it for VMs and says 0.
+    pub disk_current_usage: i64,
+    /// Bytes read from its disks since the start (`diskread`). Null: not measured.
+    pub disk_read: Option<i64>,
+    /// Bytes written to its disks since the start (`diskwrite`). Null: not measured.
+    pub disk_write: Option<i64>,
+    /// The size of its boot disk in bytes (`maxdisk`).
+    pub disk_max: i64,
+    /// Bytes of memory in use (`mem`).
+    pub ram_current_usage: i64,
+    /// Bytes of memory that it may use (`maxmem`).
+    pub ram_max: i64,
+    /// Bytes received since the start (`netin`).
+    pub net_in: i64,
+    /// Bytes sent since the start (`netout`).
+    pub net_out: i64,
+}
+
+/// The state of a guest after it was started, stopped, switched off, paused or resumed.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "action": "vm_start", "source": "proxmox", "proxmox_node": "px-testing", "vm_id": "1000",
+    "vm_name": "gateway", "vm_status": "running",
+}))]
+pub struct GuestState {
+    /// The action that answered.
+    pub action: String,
+    /// Where the answer comes from: `proxmox`.
+    pub source: String,
+    /// The node that the guest is on.
+    pub proxmox_node: String,
+    /// Its id, as text.
+    pub vm_id: String,
+    /// Its name.
+    pub vm_name: String,
+    /// Its state once Proxmox VE's task has ended: `running`, `paused`, `stopped` or another of
+    /// QEMU's (`qmpstatus`).
+    pub vm_status: String,
+}
+
+/// A guest that was made.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "action": "vm_create", "source": "proxmox", "proxmox_node": "px-testing", "vm_id": 4200,
+    "vm_name": "fresh-box", "vm_cpu": "host", "vm_cores": 2, "vm_sockets": 1,
+    "vm_memory": 2048, "vm_net0": "virtio,bridge=vmbr0",
+    "raw_data": {"data": "UPID:px-testing:0001F3A2:0049B1C8:68C2F0A1:qmcreate:4200:root@pam!demo:"},
+    "vm_scsi0": "local-lvm:8",
+    "vm_iso": "local:iso/debian-12.11.0-amd64-netinst.iso",
+}))]
+pub struct CreatedGuest {
+    /// The action that answered.
+    pub action: String,
+    /// Where the answer comes from: `proxmox`.
+    pub source: String,
+    /// The node that the guest was made on.
+    pub proxmox_node: String,
+    /// Its id.
+    pub vm_id: i64,
+    /// Its name.
+    pub vm_name: String,
+    /// Its CPU type.
+    pub vm_cpu: String,
+    /// Cores per socket.
+    pub vm_cores: i64,
+    /// Sockets.
+    pub vm_sockets: i64,
+    /// Memory in MiB.
+    pub vm_memory: i64,
+    /// Its disk as Proxmox VE was asked for it: the storage and the size in GiB. Absent: no disk.
+    pub vm_scsi0: Option<String>,
+    /// Its network card as Proxmox VE was asked for it: the model and the bridge.
+    pub vm_net0: String,
+    /// The ISO image in its CD drive. Absent: no CD drive.
+    pub vm_iso: Option<String>,
+    /// The task of Proxmox VE that made it.
+    pub raw_data: RawTask,
+}
+
+/// A guest that was deleted.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "action": "vm_delete", "source": "proxmox", "proxmox_node": "px-testing", "vm_id": 4200,
+    "vm_name": "fresh-box",
+    "raw_data": {"data": "UPID:px-testing:0001F3B7:0049B3E0:68C2F0F4:qmdestroy:4200:root@pam!demo:"},
+}))]
+pub struct DeletedGuest {
+    /// The action that answered.
+    pub action: String,
+    /// Where the answer comes from: `proxmox`.
+    pub source: String,
+    /// The node that the guest was on.
+    pub proxmox_node: String,
+    /// The id that it had.
+    pub vm_id: i64,
+    /// The name that it had.
+    pub vm_name: String,
+    /// The task of Proxmox VE that deleted it.
+    pub raw_data: RawTask,
+}
+
+/// A copy of a guest or template.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "action": "vm_clone", "source": "proxmox", "proxmox_node": "px-testing", "vm_id": "4300",
+    "vm_id_clone_from": "9000", "vm_name": "cloned-box", "vm_description": "a copy of the template",
+    "raw_info": {"data": "UPID:px-testing:0001F3C4:0049B5A9:68C2F13B:qmclone:9000:root@pam!demo:"},
+}))]
+pub struct ClonedGuest {
+    /// The action that answered.
+    pub action: String,
+    /// Where the answer comes from: `proxmox`.
+    pub source: String,
+    /// The node that both guests are on.
+    pub proxmox_node: String,
+    /// The id of the copy, as text.
+    pub vm_id: String,
+    /// The id of the guest that was copied, as text.
+    pub vm_id_clone_from: String,
+    /// The name of the copy.
+    pub vm_name: String,
+    /// The description of the copy. Null: none was asked for.
+    pub vm_description: Option<String>,
+    /// The task of Proxmox VE that made the copy.
+    pub raw_info: RawTask,
+}

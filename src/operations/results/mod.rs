@@ -1,0 +1,98 @@
+//! What each action answers in `result`: one value of its type here, or a list of them.
+//!
+//! These types are published. The answers themselves are passed on as the role gave them, so
+//! a member that the role adds gets to the client even before it stands here. Ids are text in
+//! some answers and integers in others, because clients rely on that.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+mod config;
+mod firewall;
+mod guests;
+mod network;
+mod snapshots;
+mod storage;
+
+pub use crate::operations::results::config::{
+    GuestCdrom, GuestConfig, GuestCpu, GuestRam, GuestTags, RawConfig,
+};
+pub use crate::operations::results::firewall::{
+    Alias, DatacenterFirewall, DeletedAlias, DeletedRule, GuestFirewall, NodeFirewall, Rule,
+};
+pub use crate::operations::results::guests::{
+    ClonedGuest, CreatedGuest, DeletedGuest, GuestMeta, GuestState, GuestUsage, ListedGuest,
+};
+pub use crate::operations::results::network::{
+    AddedGuestInterface, AddedNodeInterface, DeletedGuestInterface, DeletedNodeInterface,
+    GuestInterface, NodeInterface,
+};
+pub use crate::operations::results::snapshots::{ChangedSnapshot, CreatedSnapshot, ListedSnapshot};
+pub use crate::operations::results::storage::{
+    ContainerTemplate, DownloadedIso, IsoImage, Storage,
+};
+
+/// A task of Proxmox VE, which had ended well when this was answered.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "data": "UPID:px-testing:0001F3A2:0049B1C8:68C2F0A1:qmcreate:4200:root@pam!demo:",
+}))]
+pub struct RawTask {
+    /// Its UPID, by which its log is found in Proxmox VE.
+    pub data: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use serde::de::DeserializeOwned;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The published example of `T` is one: it can be read as a `T`, and it says nothing that
+    /// `T` does not know.
+    fn check_example<T: ToSchema + Debug + Serialize + DeserializeOwned>() {
+        let name = T::name();
+        let schema = serde_json::to_value(T::schema()).unwrap();
+        let example = schema["example"].clone();
+        let read: T = serde_json::from_value(example.clone())
+            .unwrap_or_else(|error| panic!("the example of {name}: {error}"));
+        let written = serde_json::to_value(&read).unwrap();
+        for (member, value) in example.as_object().unwrap() {
+            assert_eq!(written.get(member), Some(value), "{name}.{member}");
+        }
+        for (member, property) in schema["properties"].as_object().unwrap() {
+            assert!(described(property), "{name}.{member} is not described");
+        }
+    }
+
+    fn described(property: &Value) -> bool {
+        property["description"].as_str().is_some_and(|text| !text.is_empty())
+    }
+
+    macro_rules! examples_fit {
+        ($($name:ident)+) => {
+            #[test]
+            fn examples_fit() {
+                $(check_example::<$name>();)+
+            }
+        };
+    }
+
+    examples_fit! {
+        AddedGuestInterface AddedNodeInterface Alias ChangedSnapshot ClonedGuest
+        ContainerTemplate CreatedGuest CreatedSnapshot DatacenterFirewall DeletedAlias
+        DeletedGuest DeletedGuestInterface DeletedNodeInterface DeletedRule DownloadedIso
+        GuestCdrom GuestConfig GuestCpu GuestFirewall GuestInterface GuestMeta GuestRam
+        GuestState GuestTags GuestUsage IsoImage ListedGuest ListedSnapshot NodeFirewall
+        NodeInterface RawConfig RawTask Rule Storage
+    }
+
+    /// A type of request values is published as `GuestInterface`.
+    #[test]
+    fn the_listed_interface_has_a_name_of_its_own() {
+        assert_eq!(GuestInterface::name(), "ListedGuestInterface");
+    }
+}

@@ -1,0 +1,199 @@
+//! What a run changes, and with which other runs it therefore cannot be at work.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use uuid::Uuid;
+
+/// Something that only one run may change at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// A guest.
+    Guest {
+        /// The node it is on.
+        node: String,
+        /// Its id.
+        id: String,
+        /// The group that it is known to belong to. Where none is, it may belong to any.
+        group: Option<String>,
+    },
+    /// The guests of a group. Which these are, only the playbook knows.
+    Group {
+        /// The node they are on.
+        node: String,
+        /// The name of the group.
+        name: String,
+    },
+    /// A host of the inventory.
+    Host {
+        /// The bundle or scenario that alone is kept off it; none where all are.
+        playbook: Option<String>,
+        /// The host, or any where it cannot be told which.
+        name: Option<String>,
+    },
+    /// Anything else, by its description.
+    Other(String),
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Guest { node, id, .. } => write!(f, "guest {id} of node {node}"),
+            Self::Group { node, name } => write!(f, "the {name} guests of node {node}"),
+            Self::Host { playbook, name } => {
+                match name {
+                    Some(name) => write!(f, "host {name}"),
+                    None => f.write_str("all hosts"),
+                }?;
+                playbook.iter().try_for_each(|playbook| write!(f, " with {playbook}"))
+            }
+            Self::Other(description) => f.write_str(description),
+        }
+    }
+}
+
+/// What is claimed already, and by which run. Requests can name a thousand guests, so each
+/// question is one look into a table.
+#[derive(Debug, Default)]
+pub struct Claimed<'a> {
+    guests: HashMap<(&'a str, &'a str), Uuid>,
+    /// By node and group: some run with a guest of that group.
+    guests_of_group: HashMap<(&'a str, &'a str), Uuid>,
+    groups: HashMap<(&'a str, &'a str), Uuid>,
+    hosts: HashMap<(Option<&'a str>, Option<&'a str>), Uuid>,
+    others: HashMap<&'a str, Uuid>,
+    /// By playbook: some run with a host.
+    any_host: HashMap<Option<&'a str>, Uuid>,
+    /// By node: some run with a group, and some run with a guest that may be in any group.
+    any_group: HashMap<&'a str, Uuid>,
+    any_guest: HashMap<&'a str, Uuid>,
+}
+
+impl<'a> Claimed<'a> {
+    /// Notes what `run` claims.
+    pub fn add(&mut self, run: Uuid, claims: &'a [Claim]) {
+        for claim in claims {
+            match claim {
+                Claim::Guest { node, id, group } => {
+                    self.guests.entry((node, id)).or_insert(run);
+                    match group {
+                        Some(group) => {
+                            self.guests_of_group.entry((node, group)).or_insert(run);
+                        }
+                        None => {
+                            self.any_guest.entry(node).or_insert(run);
+                        }
+                    }
+                }
+                Claim::Group { node, name } => {
+                    self.groups.entry((node, name)).or_insert(run);
+                    self.any_group.entry(node).or_insert(run);
+                }
+                Claim::Host { playbook, name } => {
+                    let playbook = playbook.as_deref();
+                    self.hosts.entry((playbook, name.as_deref())).or_insert(run);
+                    self.any_host.entry(playbook).or_insert(run);
+                }
+                Claim::Other(description) => {
+                    self.others.entry(description).or_insert(run);
+                }
+            }
+        }
+    }
+
+    /// The run that has one of `claims`, or may have it, and which of them that is.
+    pub fn conflict<'c>(&self, claims: &'c [Claim]) -> Option<(&'c Claim, Uuid)> {
+        claims.iter().find_map(|claim| Some((claim, self.holder(claim)?)))
+    }
+
+    fn holder(&self, claim: &Claim) -> Option<Uuid> {
+        let holder = match claim {
+            Claim::Guest { node, id, group } => {
+                self.guests.get(&(node.as_str(), id.as_str())).or_else(|| match group {
+                    None => self.any_group.get(node.as_str()),
+                    Some(name) => self.groups.get(&(node.as_str(), name.as_str())),
+                })
+            }
+            Claim::Group { node, name } => {
+                let of_group = (node.as_str(), name.as_str());
+                self.groups
+                    .get(&of_group)
+                    .or_else(|| self.guests_of_group.get(&of_group))
+                    .or_else(|| self.any_guest.get(node.as_str()))
+            }
+            Claim::Host { playbook, name: None } => self.any_host.get(&playbook.as_deref()),
+            Claim::Host { playbook, name } => {
+                let playbook = playbook.as_deref();
+                let any = || self.hosts.get(&(playbook, None));
+                self.hosts.get(&(playbook, name.as_deref())).or_else(any)
+            }
+            Claim::Other(description) => self.others.get(description.as_str()),
+        };
+        holder.copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guest(id: &str, group: Option<&str>) -> Claim {
+        let group = group.map(str::to_owned);
+        Claim::Guest { node: "px".to_owned(), id: id.to_owned(), group }
+    }
+
+    fn group(name: &str) -> Claim {
+        Claim::Group { node: "px".to_owned(), name: name.to_owned() }
+    }
+
+    fn host(playbook: Option<&str>, name: Option<&str>) -> Claim {
+        Claim::Host { playbook: playbook.map(str::to_owned), name: name.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_run_on_any_host_meets_all_and_one_of_a_playbook_only_its_own() {
+        let lab = Some("bundle core/lab");
+        assert_conflicts([
+            (host(None, Some("web")), host(None, Some("web")), true),
+            (host(None, Some("web")), host(None, Some("db")), false),
+            (host(None, None), host(None, Some("db")), true),
+            (host(None, None), host(None, None), true),
+            (host(lab, None), host(None, None), false),
+            (host(lab, None), host(lab, Some("web")), true),
+            (host(lab, None), host(Some("bundle core/other"), None), false),
+            (host(lab, Some("web")), guest("web", None), false),
+        ]);
+    }
+
+    #[test]
+    fn a_guest_may_be_in_any_group_unless_it_is_known_to_be_in_one() {
+        let elsewhere = Claim::Guest { node: "py".to_owned(), id: "1".to_owned(), group: None };
+        assert_conflicts([
+            (guest("1", None), guest("1", None), true),
+            (guest("1", None), guest("1", Some("admin")), true),
+            (guest("1", None), guest("2", None), false),
+            (guest("1", None), elsewhere.clone(), false),
+            (guest("1", None), group("admin"), true),
+            (guest("1", Some("admin")), group("admin"), true),
+            (guest("1", Some("admin")), group("student"), false),
+            (elsewhere, group("admin"), false),
+            (group("admin"), group("admin"), true),
+            (group("admin"), group("student"), false),
+            (Claim::Other("node px".to_owned()), Claim::Other("node px".to_owned()), true),
+            (Claim::Other("node px".to_owned()), guest("1", None), false),
+        ]);
+    }
+
+    fn assert_conflicts(pairs: impl IntoIterator<Item = (Claim, Claim, bool)>) {
+        for (one, other, conflict) in pairs {
+            for (first, second) in [(&one, &other), (&other, &one)] {
+                let (run, first) = (Uuid::now_v7(), [first.clone()]);
+                let mut claimed = Claimed::default();
+                claimed.add(run, &first);
+                let second = [second.clone()];
+                let found = claimed.conflict(&second);
+                assert_eq!(found, conflict.then_some((&second[0], run)), "{first:?} {second:?}");
+            }
+        }
+    }
+}

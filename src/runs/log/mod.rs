@@ -1,0 +1,3 @@
+//! Where the logs and job events of runs are kept.
+
+pub mod files;

@@ -1,0 +1,3 @@
+//! Where the history of runs is kept.
+
+pub mod sqlite;
