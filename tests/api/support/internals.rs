@@ -18,6 +18,10 @@ pub use range42_backend_api::generate::kong;
 pub use range42_backend_api::http::server::{build, build_with};
 pub use range42_backend_api::http::{App, app as router};
 pub use range42_backend_api::operations::effects::effects;
+pub use range42_backend_api::redaction::Redaction;
+pub use range42_backend_api::runs::State;
+pub use range42_backend_api::runs::claims::{Claim, Claimed};
+pub use range42_backend_api::runs::scheduler::Queue;
 
 /// What each action answers in `result`.
 pub mod results {
@@ -112,7 +116,10 @@ pub fn read_laxly(document: &Value, schema: &Value, value: &Value) -> Result<Val
     let rule = Rule::compile(document, schema);
     let mut errors = Errors::default();
     let read = rule.check(value, &mut Vec::new(), &mut errors);
-    read.ok_or_else(|| errors.into_vec()[0].kind)
+    match errors.into_vec().first() {
+        Some(error) => Err(error.kind),
+        None => Ok(read.expect("a value or an error")),
+    }
 }
 
 /// Waits until the history on disk has all that happened.
