@@ -7,7 +7,7 @@ pub mod docs;
 pub mod effects;
 pub mod error;
 mod fallbacks;
-mod health;
+pub mod health;
 mod live_status;
 mod metrics;
 pub mod middleware;
