@@ -83,7 +83,7 @@ impl Endpoint {
             .map(|(_, value)| value.to_owned());
         let (plan, steering) =
             planning::plan(&self.app.settings, self.operation, &body, name.as_deref())?;
-        let preference = Preference::of(&parts.headers);
+        let preference = Preference::from_headers(&parts.headers);
         let asked = Asked {
             plan,
             guests: claims::guests(&body),
@@ -177,7 +177,7 @@ impl Endpoint {
         let (rc, error) = (*rc, error.as_deref());
         let (result, log_multiline) = match (self.operation.answer, error) {
             (Answer::Guest, None) => return (status, Json(result.first())).into_response(),
-            (Answer::Guest, Some(error)) => return error::refused(status, error),
+            (Answer::Guest, Some(error)) => return error::error_response(status, error),
             (Answer::Result { .. }, None) if as_json => (Some(&result[..]), None),
             (Answer::Result { .. }, Some(_)) if as_json => {
                 (Some(&result[..]), Some(&log[log.len().saturating_sub(FAILURE_LINES)..]))
@@ -211,7 +211,7 @@ impl Endpoint {
 
 /// Waits for the end of the run as long as the client does.
 async fn ended_in_time(run: &Run, preference: &Preference) -> Option<View> {
-    match preference.patience() {
+    match preference.max_wait() {
         None => Some(run.ended().await),
         Some(patience) => tokio::time::timeout(patience, run.ended()).await.ok(),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::support::internals::kong::{self, Gateway};
+use crate::support::internals::kong::{self, KongSettings};
 use crate::support::internals::operations;
 use regex::Regex;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ fn expression(rule: &str) -> Regex {
 #[test]
 fn the_committed_file_is_current() {
     let committed = std::fs::read_to_string("kong/kong.yml").unwrap();
-    let current = kong::text(&Gateway::default());
+    let current = kong::text(&KongSettings::default());
     assert!(committed == current, "write it with `range42-backend-api kong > kong/kong.yml`");
 }
 
@@ -241,14 +241,14 @@ fn plugin_known(plugin: &Value) {
     known(&plugin["config"], members);
 }
 
-fn gateway() -> Gateway {
+fn gateway() -> KongSettings {
     let consumers = kong::consumers(
         "# name group key\n\nalice admin 0123456789abcdefghij\nbob viewer 0123456789abcdefghik\n",
     );
-    Gateway {
+    KongSettings {
         secret: Some("a secret of this test".to_owned()),
         consumers: consumers.unwrap(),
-        ..Gateway::default()
+        ..KongSettings::default()
     }
 }
 
@@ -271,7 +271,7 @@ fn consumers_and_the_secret_are_in_it_when_they_are_given() {
         // `add` leaves alone what the client sent, and `replace` does nothing without it.
         assert_eq!((&config["add"]["headers"], &config["replace"]["headers"]), (&header, &header));
     }
-    assert!(!kong::text(&Gateway::default()).contains("x-range42-gateway"));
+    assert!(!kong::text(&KongSettings::default()).contains("x-range42-gateway"));
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn wrong_consumers_are_refused_without_their_keys() {
 #[test]
 fn the_gateway_waits_longer_than_any_run_takes() {
     let read_timeout = |run_limit| {
-        let gateway = Gateway { run_limit, ..Gateway::default() };
+        let gateway = KongSettings { run_limit, ..KongSettings::default() };
         kong::configuration(&gateway)["services"][0]["read_timeout"].as_u64().unwrap()
     };
     assert_eq!(read_timeout(Some(Duration::from_secs(60))), 120_000);
@@ -307,7 +307,7 @@ fn the_gateway_waits_longer_than_any_run_takes() {
 #[test]
 fn the_gateway_waits_longer_than_a_silent_client_is_kept() {
     let read_timeout = |ping_every| {
-        let gateway = Gateway { ping_every, ..Gateway::default() };
+        let gateway = KongSettings { ping_every, ..KongSettings::default() };
         kong::configuration(&gateway)["services"][2]["read_timeout"].as_u64().unwrap()
     };
     assert_eq!(read_timeout(Duration::from_secs(20)), 75_000);

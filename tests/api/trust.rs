@@ -240,11 +240,12 @@ async fn one_line_a_request_says_what_an_operator_asks() {
     let log = server.log();
     assert!(!log.contains(SECRET), "{log}");
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let answered: Vec<&Value> = lines.iter().filter(|l| l["message"] == "answered").collect();
-    let summary: Vec<_> = answered.iter().map(|l| (l["route"].as_str(), &l["status"])).collect();
+    let completed: Vec<&Value> =
+        lines.iter().filter(|l| l["message"] == "request completed").collect();
+    let summary: Vec<_> = completed.iter().map(|l| (l["route"].as_str(), &l["status"])).collect();
     let refused = (Some("\"/docs\""), &json!(403));
     assert_eq!(summary, [(Some(LIST), &json!(200)), refused], "{log}");
-    let line = answered[0];
+    let line = completed[0];
     assert!(line["duration_ms"].is_u64() && line["timestamp"].is_string(), "{line}");
     for (name, value) in [
         ("route", LIST),
