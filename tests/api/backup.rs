@@ -6,7 +6,7 @@ use std::process::Command;
 use rusqlite::Connection;
 
 #[test]
-fn the_history_is_backed_up_while_it_is_written() {
+fn the_history_can_be_backed_up_while_in_use() {
     let dir = tempfile::tempdir().unwrap();
     let (data, back) = (dir.path().join("data"), dir.path().join("back"));
     fs::create_dir_all(data.join("logs/ab")).unwrap();

@@ -87,7 +87,7 @@ fn bundle_leaves_it(name: &str, answer: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn a_script_takes_what_it_is_told() {
+async fn scripts_take_values_from_the_environment() {
     let dir = tempfile::tempdir().unwrap();
     let bin = dir.path().join("bin");
     let seen = dir.path().join("seen");

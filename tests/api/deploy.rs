@@ -50,7 +50,7 @@ fn every_setting_is_passed_through() {
 }
 
 #[test]
-fn the_health_check_is_the_one_of_the_image() {
+fn compose_and_image_use_the_same_health_check() {
     let health = yaml("docker-compose.yml")["services"]["api"]["healthcheck"].clone();
     let text = |name: &str| health[name].as_str().unwrap().to_owned();
     let image = format!(
@@ -65,7 +65,7 @@ fn the_health_check_is_the_one_of_the_image() {
 }
 
 #[test]
-fn the_server_has_time_to_end() {
+fn the_stop_grace_period_exceeds_the_shutdown_wait() {
     let defaults = Settings::from_map(&HashMap::new()).unwrap().limits;
     let grace = Regex::new(r"stop_grace_period: \$\{STOP_GRACE_PERIOD:-(\d+)s\}").unwrap();
     let compose = fs::read_to_string("docker-compose.yml").unwrap();
@@ -81,7 +81,7 @@ fn grep(number: &Regex, text: &str) -> u64 {
 }
 
 #[test]
-fn containers_can_do_little() {
+fn containers_have_minimal_privileges() {
     for (name, service) in yaml("docker-compose.yml")["services"].as_object().unwrap() {
         assert_eq!(service["read_only"], true, "{name}");
         assert_eq!(service["security_opt"], json!(["no-new-privileges:true"]), "{name}");
@@ -114,7 +114,7 @@ fn entrypoint(dir: &Path, secret: &Path, password: &str) -> String {
 }
 
 #[test]
-fn the_vault_password_is_the_one_that_was_given() {
+fn the_entrypoint_passes_the_vault_password() {
     let dir = tempfile::tempdir().unwrap();
     // In the server's place stands what prints the variables that its arguments name.
     let server = dir.path().join("range42-backend-api");
@@ -180,7 +180,7 @@ fn gateway_lines() -> String {
 }
 
 #[test]
-fn behind_the_gateway_nothing_else_is_published() {
+fn only_the_gateway_is_published() {
     let config = compose(&[], &gateway_lines());
     let services = config["services"].as_object().unwrap();
     let published = services.iter().filter(|(_, service)| service.get("ports").is_some());
@@ -194,7 +194,7 @@ fn behind_the_gateway_nothing_else_is_published() {
 }
 
 #[test]
-fn the_gateway_logs_no_key() {
+fn the_gateway_does_not_log_keys() {
     let kong = yaml("docker-compose.yml")["services"]["kong"].clone();
     let included = kong["environment"]["KONG_NGINX_HTTP_INCLUDE"].as_str().unwrap();
     let mounts = kong["volumes"].as_array().unwrap();
@@ -234,7 +234,7 @@ fn user_of_the_image(uid: &str, gid: &str) -> Output {
 }
 
 #[test]
-fn the_user_of_the_image_is_the_owner_of_the_keys() {
+fn the_image_user_owns_the_ssh_keys() {
     for (gid, makes_a_group) in [("1000", true), ("20", false), ("100", false)] {
         let output = user_of_the_image("501", gid);
         let said = String::from_utf8(output.stdout).unwrap();
@@ -256,7 +256,7 @@ fn the_user_of_the_image_is_the_owner_of_the_keys() {
 }
 
 #[test]
-fn what_an_operator_writes_is_private() {
+fn files_of_the_operator_are_ignored_by_git_and_docker() {
     let guide = fs::read_to_string("docs/deploy.md").unwrap();
     let ignored = fs::read_to_string(".gitignore").unwrap();
     let written =
@@ -280,7 +280,7 @@ fn what_an_operator_writes_is_private() {
 }
 
 #[test]
-fn every_python_package_is_known_by_its_hash() {
+fn every_python_package_has_a_hash() {
     for file in ["requirements.txt", "demo/requirements.txt", "tests/openapi/requirements.txt"] {
         let text = fs::read_to_string(file).unwrap().replace("\\\n", "");
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -296,7 +296,7 @@ fn every_python_package_is_known_by_its_hash() {
 }
 
 #[test]
-fn no_inventory_gets_into_an_image() {
+fn the_image_contains_no_inventory() {
     let let_in = fs::read_to_string(".dockerignore").unwrap();
     let names: Vec<_> = let_in.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(names[0], "*", "what is not named stays out");

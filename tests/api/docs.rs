@@ -23,7 +23,7 @@ fn the_committed_document_is_current() {
 }
 
 #[tokio::test]
-async fn it_is_served_once_and_then_known() {
+async fn the_document_is_cached_by_clients() {
     let dir = tempfile::tempdir().unwrap();
     let client = client(&dir);
     let answer = client.get("/docs/openapi.json").await;
@@ -34,7 +34,7 @@ async fn it_is_served_once_and_then_known() {
 }
 
 #[tokio::test]
-async fn every_operation_is_described_in_full() {
+async fn every_operation_is_fully_described() {
     let dir = tempfile::tempdir().unwrap();
     let document = client(&dir).get("/docs/openapi.json").await.json();
     let mut ids = Vec::new();
@@ -59,7 +59,7 @@ async fn every_operation_is_described_in_full() {
 
 /// Swagger UI fills in the example or default of a header and sends it.
 #[tokio::test]
-async fn no_header_of_an_operation_is_filled_in() {
+async fn header_parameters_have_no_example() {
     let dir = tempfile::tempdir().unwrap();
     let document = client(&dir).get("/docs/openapi.json").await.json();
     let operations = document["paths"].as_object().unwrap().values();
@@ -79,7 +79,7 @@ async fn no_header_of_an_operation_is_filled_in() {
 
 /// The list that clients rely on: a route that changes changes this file, and is seen.
 #[test]
-fn the_routes_are_the_golden_ones() {
+fn the_routes_match_the_recorded_list() {
     let lines: Vec<String> = internals::operations()
         .iter()
         .map(|operation| format!("{:6} {}", operation.method, operation.path))
@@ -122,7 +122,7 @@ fn rendered(browser: &str, url: &str) -> String {
 }
 
 #[tokio::test]
-async fn unknown_paths_and_methods_are_json() {
+async fn unknown_paths_and_methods_get_json_errors() {
     let dir = tempfile::tempdir().unwrap();
     let client = client(&dir);
     let unknown = client.get("/nowhere").await;

@@ -83,7 +83,7 @@ fn every_operation_matches_exactly_one_route() {
 }
 
 #[test]
-fn streams_and_docs_have_routes_and_health_has_none() {
+fn streams_and_docs_have_routes_but_health_checks_do_not() {
     let configuration = committed();
     let service_of = |path: &str| {
         let found = matches(&configuration, "GET", path);
@@ -105,7 +105,7 @@ fn streams_and_docs_have_routes_and_health_has_none() {
 }
 
 #[test]
-fn only_the_docs_are_open_and_a_viewer_changes_nothing() {
+fn only_docs_are_public_and_viewers_only_read() {
     let configuration = committed();
     let plugin = |of: &Value, name: &str| -> Option<Value> {
         list(of, "plugins").iter().find(|p| p["name"] == name).map(|p| p["config"].clone())
@@ -150,7 +150,7 @@ fn only_the_docs_are_open_and_a_viewer_changes_nothing() {
 /// Kong refuses a file that has a member it does not know. These are the members that Kong 3
 /// knows of what this configuration uses, with the kind of their value.
 #[test]
-fn kong_knows_every_member() {
+fn every_field_is_in_the_schema_of_kong() {
     const TOP: &[(&str, &str)] = &[
         ("_format_version", "text"),
         ("services", "list"),
@@ -253,7 +253,7 @@ fn gateway() -> KongSettings {
 }
 
 #[test]
-fn consumers_and_the_secret_are_in_it_when_they_are_given() {
+fn configured_consumers_and_secret_are_included() {
     let configuration = kong::configuration(&gateway());
     assert_eq!(
         configuration["consumers"][0],
@@ -275,7 +275,7 @@ fn consumers_and_the_secret_are_in_it_when_they_are_given() {
 }
 
 #[test]
-fn wrong_consumers_are_refused_without_their_keys() {
+fn errors_about_consumers_contain_no_keys() {
     let long = "0123456789abcdefghij";
     for wrong in [
         format!("alice admin {long} more"),
@@ -293,7 +293,7 @@ fn wrong_consumers_are_refused_without_their_keys() {
 }
 
 #[test]
-fn the_gateway_waits_longer_than_any_run_takes() {
+fn the_gateway_timeout_exceeds_the_run_time_limit() {
     let read_timeout = |run_limit| {
         let gateway = KongSettings { run_limit, ..KongSettings::default() };
         kong::configuration(&gateway)["services"][0]["read_timeout"].as_u64().unwrap()
@@ -305,7 +305,7 @@ fn the_gateway_waits_longer_than_any_run_takes() {
 }
 
 #[test]
-fn the_gateway_waits_longer_than_a_silent_client_is_kept() {
+fn the_gateway_timeout_exceeds_the_ping_timeout() {
     let read_timeout = |ping_every| {
         let gateway = KongSettings { ping_every, ..KongSettings::default() };
         kong::configuration(&gateway)["services"][2]["read_timeout"].as_u64().unwrap()

@@ -34,7 +34,7 @@ fn server(furnish: impl FnOnce(&Path)) -> StubServer {
 
 /// Opening a FIFO waits for whoever writes to it.
 #[tokio::test]
-async fn a_fifo_is_no_playbook_and_no_file_of_variables() {
+async fn a_fifo_is_rejected_as_playbook_and_vars_file() {
     let server = StubServer::start(|dir, _| {
         let fifo = |path: &str| {
             write(&dir.join(path).with_extension("beside"), "");
@@ -54,7 +54,7 @@ async fn a_fifo_is_no_playbook_and_no_file_of_variables() {
 }
 
 #[tokio::test]
-async fn links_stay_inside_of_their_root() {
+async fn symlinks_cannot_leave_their_root() {
     let server = server(|public| {
         let bundles = public.join("bundles");
         write(&bundles.join("real/main.yml"), INSIDE);
@@ -107,7 +107,7 @@ async fn links_stay_inside_of_their_root() {
 /// Large folders that no playbook reads stay where they are. Only the top of a tree says which
 /// these are: further down a bundle may have such a name.
 #[tokio::test]
-async fn bundles_may_have_the_names_of_folders_that_stay_behind() {
+async fn bundles_may_be_named_like_excluded_directories() {
     let server = server(|public| {
         for name in ["target", "core/node_modules", "core/.git/hooks"] {
             write(&public.join("bundles").join(name).join("main.yml"), INSIDE);

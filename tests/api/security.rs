@@ -119,17 +119,17 @@ fn shaped(pointer: &str, texts: &[String]) -> Vec<String> {
 const PARTS: usize = 3;
 
 #[tokio::test]
-async fn first_part_of_the_corpus() {
+async fn injections_are_inert_part_1() {
     through_every_text(0).await;
 }
 
 #[tokio::test]
-async fn second_part_of_the_corpus() {
+async fn injections_are_inert_part_2() {
     through_every_text(1).await;
 }
 
 #[tokio::test]
-async fn third_part_of_the_corpus() {
+async fn injections_are_inert_part_3() {
     through_every_text(2).await;
 }
 
@@ -197,7 +197,7 @@ fn holds(value: &Value, text: &str) -> bool {
 
 /// Whoever is asked as the API host gets the operator's token.
 #[tokio::test]
-async fn only_a_host_that_the_operator_named_gets_the_token() {
+async fn only_the_configured_host_receives_the_token() {
     let host = "proxmox: {hosts: {px: {proxmox_api_host: pve.test}}}";
     let token = "proxmox: {hosts: {px: {proxmox_api_token_id: root@pam!api}}}";
     let vaulted_value = "all: {vars: {proxmox_api_host: !vault '$ANSIBLE_VAULT;1.1;AES256 31'}}";
@@ -235,7 +235,7 @@ async fn only_a_host_that_the_operator_named_gets_the_token() {
 }
 
 #[tokio::test]
-async fn names_in_paths_are_names() {
+async fn path_parameters_accept_only_names() {
     let (traps, server) = (Traps::set(), StubServer::start(|_, _| {}));
     let body = json!({ "proxmox_node": "n", "hosts": "all" });
     for folder in ["bundles", "scenarios"] {
@@ -252,7 +252,7 @@ async fn names_in_paths_are_names() {
 }
 
 #[tokio::test]
-async fn keys_of_guests_are_the_operation_s_own() {
+async fn only_the_guest_keys_of_the_operation_are_accepted() {
     let (traps, server) = (Traps::set(), StubServer::start(|_, _| {}));
     let example = example("default/create-vms-student");
     for text in traps.corpus() {
@@ -268,7 +268,7 @@ async fn keys_of_guests_are_the_operation_s_own() {
 /// A refusal repeats what was sent, but for a password: neither one that is wrong, nor one that
 /// stands beside a member that is missing, nor in the verbose shape.
 #[tokio::test]
-async fn a_refusal_repeats_no_password() {
+async fn validation_errors_contain_no_password() {
     let path = "/v0/admin/run/bundles/core/linux/ubuntu/configure/add-user";
     for debug in ["false", "true"] {
         let server = StubServer::start(|_, env| {
@@ -287,7 +287,7 @@ async fn a_refusal_repeats_no_password() {
 
 /// A body of 1 MB answers no more than a body of 1 MB could have said at once.
 #[tokio::test]
-async fn a_refusal_is_small_however_large_the_body() {
+async fn validation_errors_are_small_for_large_bodies() {
     let server = StubServer::start(|_, _| {});
     let base = "/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-student";
     let guests = |count: usize| -> Value {
@@ -317,7 +317,7 @@ async fn a_refusal_is_small_however_large_the_body() {
 
 /// Members that an operation does not read get nowhere, whatever they are called.
 #[tokio::test]
-async fn variables_have_fixed_names() {
+async fn clients_cannot_choose_variable_names() {
     let server = StubServer::start(|_, _| {});
     find_every_guest(&server);
     for example in examples() {
@@ -386,7 +386,7 @@ const PLAYBOOK: &str = r#"
 "#;
 
 #[tokio::test]
-async fn real_runs_evaluate_nothing() {
+async fn ansible_does_not_evaluate_templates_in_values() {
     let (traps, dir) = (Traps::set(), tempfile::tempdir().unwrap());
     let project = dir.path().join("project");
     write(&project.join("playbooks/generic.yml"), PLAYBOOK);

@@ -63,7 +63,7 @@ async fn consumer_of(server: &StubServer, run: &Answer) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn only_trusted_proxies_name_the_request_and_the_consumer() {
+async fn only_trusted_proxies_may_set_request_id_and_consumer() {
     let server = server(&[("TRUSTED_PROXIES", "10.1.0.0/16, fd00::/8 192.0.2.7")]);
     let headers = [("x-request-id", "from-the-gateway-1"), ("x-consumer-username", "alice")];
     for trusted in ["10.1.2.3", "[fd00::1]", "192.0.2.7", "[::ffff:10.1.2.3]"] {
@@ -81,7 +81,7 @@ async fn only_trusted_proxies_name_the_request_and_the_consumer() {
 }
 
 #[tokio::test]
-async fn nobody_is_believed_by_default() {
+async fn no_proxy_is_trusted_by_default() {
     let server = server(&[]);
     let headers = [("x-request-id", "mine"), ("x-consumer-username", "root")];
     let answer = ask(&server, "127.0.0.1", LIST, &headers).await;
@@ -90,7 +90,7 @@ async fn nobody_is_believed_by_default() {
 }
 
 #[tokio::test]
-async fn an_id_that_cannot_stand_in_a_log_is_not_taken_over() {
+async fn an_unsafe_request_id_is_replaced() {
     let server = server(&[("TRUSTED_PROXIES", "127.0.0.1")]);
     let long = "a".repeat(65);
     for id in ["", "a b", "a\"b", "{}", long.as_str()] {
@@ -103,7 +103,7 @@ async fn an_id_that_cannot_stand_in_a_log_is_not_taken_over() {
 }
 
 #[tokio::test]
-async fn with_a_secret_everything_goes_through_the_gateway() {
+async fn requests_without_the_gateway_secret_are_rejected() {
     let server = server(&[("RANGE42_GATEWAY_SECRET", SECRET)]);
     let cut = &SECRET[1..];
     for wrong in [&[][..], &[("x-range42-gateway", cut)], &[("x-range42-gateway", "")]] {
@@ -125,7 +125,7 @@ async fn with_a_secret_everything_goes_through_the_gateway() {
 
 /// A browser lets every page send these to anywhere without asking the server before.
 #[tokio::test]
-async fn pages_of_other_origins_start_nothing_unasked() {
+async fn other_origins_cannot_start_runs_without_preflight() {
     let server = server(&[]);
     for origin in ["https://evil.test", "null", "http://localhost.evil.test"] {
         let form = "application/x-www-form-urlencoded";
@@ -148,7 +148,7 @@ async fn pages_of_other_origins_start_nothing_unasked() {
 }
 
 #[tokio::test]
-async fn pages_of_this_server_need_no_permission() {
+async fn same_origin_pages_need_no_permission() {
     let server = server(&[("TRUSTED_PROXIES", "10.0.0.1")]);
     let told = ("x-forwarded-host", "api.example");
     for (peer, headers, status) in [
@@ -172,7 +172,7 @@ async fn pages_of_this_server_need_no_permission() {
 }
 
 #[test]
-fn settings_that_would_trust_by_mistake_are_refused() {
+fn ambiguous_trust_settings_are_rejected() {
     let refused = |name: &str, value: &str| {
         let env = HashMap::from([(name.to_owned(), value.to_owned())]);
         let error = Settings::from_map(&env).map(|_| ()).unwrap_err();
@@ -190,7 +190,7 @@ fn settings_that_would_trust_by_mistake_are_refused() {
 
 /// What the server logs in the form that the container uses.
 #[tokio::test]
-async fn one_line_a_request_says_what_an_operator_asks() {
+async fn each_request_leaves_one_complete_log_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
     let here = |name: &str| format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));

@@ -19,7 +19,7 @@ fn texts(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn events_give_their_results() {
+fn results_are_extracted_from_events() {
     for case in entries::<Value>("extract") {
         let read = internals::results(&case["events"], case["key"].as_str().unwrap());
         match (read, &case["result"]) {
@@ -32,7 +32,7 @@ fn events_give_their_results() {
 }
 
 #[test]
-fn events_give_their_log() {
+fn log_lines_are_extracted_from_events() {
     for case in entries::<Value>("logs") {
         let event = |stdout: &Value| match stdout.as_str() {
             Some("@absent") => json!({ "event": "verbose" }),
@@ -46,14 +46,14 @@ fn events_give_their_log() {
 }
 
 #[test]
-fn colours_are_removed() {
+fn ansi_colors_are_removed() {
     for case in entries::<Value>("ansi") {
         assert_eq!(strip_ansi(case["in"].as_str().unwrap()), case["out"], "{case}");
     }
 }
 
 #[test]
-fn guests_are_found_by_their_id() {
+fn guests_are_found_by_id() {
     for case in entries::<Value>("lookup") {
         let values = case["vm_list_values"].as_array().unwrap();
         let found = internals::name_of_guest(values, case["target"].as_str().unwrap());
@@ -70,7 +70,7 @@ fn guests_are_found_by_their_id() {
 }
 
 #[test]
-fn names_of_bundles_are_told_from_paths() {
+fn bundle_names_are_distinguished_from_paths() {
     for names in entries::<Value>("names") {
         for case in names["cases"].as_array().unwrap() {
             assert_eq!(json!(is_name(case["name"].as_str().unwrap())), case["ok"], "{case}");
@@ -93,7 +93,7 @@ struct Coercion {
 }
 
 #[test]
-fn scalars_are_read_laxly() {
+fn scalars_are_coerced() {
     let mut stricter = Vec::new();
     let cases = entries::<Coercion>("coercion");
     for case in &cases {

@@ -37,7 +37,7 @@ fn assert_alike(made: &Value, wanted: &Value) {
 }
 
 #[tokio::test]
-async fn bodies_that_do_not_fit() {
+async fn invalid_bodies_get_the_recorded_errors() {
     for vectors in entries("validation_422") {
         for (debug, names) in [
             ("false", ["stock", "stock_bad_json", "stock_empty"]),
@@ -72,7 +72,7 @@ fn departed(errors: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn paths_lead_where_they_should() {
+async fn paths_match_the_recorded_routes() {
     let server = StubServer::start(|_, _| {});
     for case in entries("routing") {
         let answer = server
@@ -84,7 +84,7 @@ async fn paths_lead_where_they_should() {
 }
 
 #[tokio::test]
-async fn browsers_are_told_who_may_call() {
+async fn cors_headers_match_the_recorded_ones() {
     let server = StubServer::start(|_, _| {});
     for case in entries("cors") {
         let answer = server.client.send(browser_request(&case)).await;
@@ -103,7 +103,7 @@ async fn browsers_are_told_who_may_call() {
 
 /// What this service has more than the measured one is there for pages that ask for it.
 #[tokio::test]
-async fn pages_may_send_and_read_what_is_ours() {
+async fn cors_allows_and_exposes_our_own_headers() {
     let server = StubServer::start(|_, _| {});
     let measured = "Accept, Accept-Language, Authorization, Content-Language, Content-Type";
     for (wanted, allowed) in
@@ -170,7 +170,7 @@ fn cors_headers(headers: &HeaderMap) -> Value {
 /// Vault password, variables file and tags get to Ansible as the vectors want them. Rows with
 /// a command line of the caller's are left out: this service takes none from anybody.
 #[tokio::test]
-async fn the_command_line_of_a_run() {
+async fn runs_get_the_recorded_command_line() {
     let rows = entries("cmdline");
     let ours: Vec<_> = rows.iter().filter(|row| row["caller_cmdline"].is_null()).collect();
     assert_eq!(ours.len(), rows.len() / 2);
@@ -223,7 +223,7 @@ fn wanted_words(row: &Value, dir: &Path) -> Option<Vec<String>> {
 
 /// The runner gets what the measured service's did, and its directory goes in every case.
 #[tokio::test]
-async fn the_call_of_the_runner() {
+async fn the_runner_is_called_as_documented() {
     let server = StubServer::start(|_, _| {});
     for vectors in entries("runner_call") {
         let body = json!({ "proxmox_node": "n", "inventory": "hosts", "hosts": "elsewhere" });
@@ -244,7 +244,7 @@ async fn the_call_of_the_runner() {
 
 /// A client cannot choose the inventory: whatever it names, the run gets ours.
 #[tokio::test]
-async fn the_inventory_is_not_the_client_s_to_choose() {
+async fn clients_cannot_choose_the_inventory() {
     let server = StubServer::start(|_, _| {});
     for case in entries("inventory_names") {
         let body = json!({ "proxmox_node": "n", "inventory": case["name"] });

@@ -29,12 +29,12 @@ fn passes(program: &str) {
 }
 
 #[test]
-fn both_engines_leave_the_same() {
+fn both_engines_leave_the_same_artifacts() {
     passes("parity.py");
 }
 
 #[test]
-fn jobs_see_nothing_of_one_another() {
+fn jobs_are_isolated_from_each_other() {
     passes("isolation.py");
 }
 
@@ -143,7 +143,7 @@ fn signal(name: &str, pid: u32) {
 }
 
 #[tokio::test]
-async fn the_second_run_is_warm_and_the_server_ends_with_its_engine() {
+async fn the_second_run_is_warm_and_the_engine_stops_with_the_server() {
     let jobs = Jobs::warmed_up().await;
     let job = jobs.job(true);
     let launched = jobs.launch(&job).await;
@@ -161,7 +161,7 @@ async fn the_second_run_is_warm_and_the_server_ends_with_its_engine() {
 
 /// The same way as for a job that is a process: by what /proc shows.
 #[tokio::test]
-async fn a_warm_job_is_ended_with_all_it_started() {
+async fn ending_a_warm_job_ends_all_its_processes() {
     let jobs = Jobs::warmed_up().await;
     let (job, other) = (jobs.job(true), jobs.job(true));
     let sleepers = PLAY.replace("pause: {seconds: 1}", "shell: setsid sleep 300 & sleep 300");
@@ -182,7 +182,7 @@ async fn a_warm_job_is_ended_with_all_it_started() {
 }
 
 #[tokio::test]
-async fn a_job_outlives_a_server_that_is_killed() {
+async fn a_job_survives_if_its_fork_server_is_killed() {
     let jobs = Jobs::warmed_up().await;
     let job = jobs.job(true);
     let launched = jobs.launch(&job).await;
@@ -197,7 +197,7 @@ async fn a_job_outlives_a_server_that_is_killed() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_killed_before_it_answers_leaves_doubt() {
+async fn a_launch_is_uncertain_if_the_fork_server_is_killed_first() {
     let jobs = Jobs::warmed_up().await;
     let first = jobs.job(false);
     let launched = jobs.launch(&first).await;
@@ -215,7 +215,7 @@ async fn a_server_that_is_killed_before_it_answers_leaves_doubt() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_killed_is_missed_at_once_and_so_are_the_ends_of_its_jobs() {
+async fn a_killed_fork_server_and_the_exit_of_its_jobs_are_detected() {
     let jobs = Jobs::warmed_up().await;
     let (long, short) = (jobs.job(true), jobs.job(true));
     let sleeper = PLAY.replace("pause: {seconds: 1}", "command: sleep 300");
@@ -241,7 +241,7 @@ async fn a_server_that_is_killed_is_missed_at_once_and_so_are_the_ends_of_its_jo
 }
 
 #[tokio::test]
-async fn a_server_that_is_out_of_date_is_replaced() {
+async fn an_outdated_fork_server_is_replaced() {
     let jobs = Jobs::warmed_up().await;
     let job = jobs.job(true);
     let launched = jobs.launch(&job).await;
@@ -276,7 +276,7 @@ fn processes_in(dir: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_end_waits_for_no_rehearsal_and_leaves_nothing() {
+async fn shutdown_interrupts_the_warm_up_and_leaves_no_processes() {
     for rehearsing in [true, false] {
         let jobs = Jobs::new();
         let rehearsal = jobs.dir.path().join("rehearsal");
@@ -296,7 +296,7 @@ async fn the_end_waits_for_no_rehearsal_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn without_a_server_runs_start_as_processes() {
+async fn runs_fall_back_to_processes_without_a_fork_server() {
     let jobs = Jobs::new();
     write(&jobs.dir.path().join("engine/warm.py"), "raise SystemExit('no such luck')\n");
     for _ in 0..2 {
@@ -317,7 +317,7 @@ fn without_uptime(mut listed: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_server_answers_the_same_from_either_engine() {
+async fn both_engines_give_the_same_responses() {
     let (dir, proxmox) = (tempfile::tempdir().unwrap(), DemoProxmox::start());
     let mut settings = demo::settings(dir.path(), &proxmox.inventory());
     settings.insert("RANGE42_ENGINE".to_owned(), "auto".to_owned());

@@ -11,7 +11,7 @@ const GROUPS: [(&str, u32, usize); 3] =
     [("admin", 5000, 5), ("vuln", 5100, 5), ("student", 5200, 1)];
 
 #[tokio::test]
-async fn groups_are_made_and_deleted() {
+async fn groups_are_created_and_deleted() {
     let lab = Lab::start(&["--small"]);
     for (group, first, count) in GROUPS {
         let answer = lab.ask(&format!("default/create-vms-{group}"), json!({})).await;
@@ -31,7 +31,7 @@ async fn groups_are_made_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_group_lives() {
+async fn the_life_of_a_group() {
     let lab = Lab::start(&[]);
     let taken: Vec<CreatedSnapshot> = lab.all("snapshot/create-vms-vuln", json!({})).await;
     assert_eq!(taken.len(), 5);
@@ -55,7 +55,7 @@ async fn a_group_lives() {
 }
 
 #[tokio::test]
-async fn guests_by_their_ids() {
+async fn guests_by_id() {
     let lab = Lab::start(&[]);
     for (end, state) in [
         ("vm_ids/start", "running"),

@@ -10,7 +10,7 @@ use crate::support::lab::{Lab, NODE};
 const RULES: &str = "qemu/1000/firewall/rules";
 
 #[tokio::test]
-async fn on_and_off() {
+async fn enabling_and_disabling() {
     let lab = Lab::start(&[]);
     // The API host by its name and by the inventory's choice.
     let api_host = lab.proxmox.text("api_host");

@@ -53,7 +53,7 @@ async fn power() {
 }
 
 #[tokio::test]
-async fn making_copying_and_deleting() {
+async fn creating_cloning_and_deleting() {
     let lab = Lab::start(&[]);
     let iso = json!({ "vm_iso": "local:iso/virtio-win-0.1.271.iso", "vm_id": 4200 });
     let (created, cloned) = tokio::join!(
@@ -140,7 +140,7 @@ async fn snapshots() {
 /// The habits of the published web UI: numbers for ids, booleans for integers, members that
 /// nobody reads, `as_json` where it has no effect.
 #[tokio::test]
-async fn habits_of_the_web_ui() {
+async fn requests_as_the_web_ui_sends_them() {
     let lab = Lab::start(&[]);
     let habits = json!({ "vm_id": 1000, "hosts": "all", "inventory": "hosts", "as_json": "true" });
     let rule = json!({ "vm_fw_enable": true, "vm_fw_pos": "0", "vm_id": 1000, "hosts": "all" });

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::support::lab::Lab;
 
 #[tokio::test]
-async fn interfaces_of_a_node() {
+async fn node_interfaces() {
     let lab = Lab::start(&[]);
     let (listed, added, deleted) = tokio::join!(
         lab.one::<Vec<NodeInterface>>("node/list", json!({})),
@@ -38,7 +38,7 @@ async fn interfaces_of_a_node() {
 }
 
 #[tokio::test]
-async fn interfaces_of_a_guest() {
+async fn guest_interfaces() {
     let lab = Lab::start(&[]);
     // A card of a guest that runs is changed at its next start only.
     let more = json!({

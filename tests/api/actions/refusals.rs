@@ -11,7 +11,7 @@ const WORDS: &str = "Permission check failed (/vms, VM.Audit)";
 const AT_ONCE: usize = 4;
 
 #[tokio::test]
-async fn every_action_says_what_proxmox_said() {
+async fn every_action_reports_the_error_of_proxmox() {
     use futures_util::{StreamExt, stream};
     let lab = Lab::start(&[]);
     lab.fault(json!({ "answer": { "status": 403, "message": WORDS } })).await;
@@ -37,7 +37,7 @@ async fn every_action_says_what_proxmox_said() {
 }
 
 #[tokio::test]
-async fn operations_that_look_up_a_guest_first() {
+async fn operations_that_look_up_a_guest_report_failures() {
     let lab = Lab::start(&[]);
     let cases = [
         ("vm_id/delete", json!({ "vm_id": "1001" }), "VM 1001 is running - destroy failed"),
@@ -73,7 +73,7 @@ async fn operations_that_look_up_a_guest_first() {
 }
 
 #[tokio::test]
-async fn requests_that_proxmox_finds_wrong() {
+async fn requests_that_proxmox_rejects() {
     let lab = Lab::start(&[]);
     let cases = [
         ("vm_id/start", json!({ "vm_id": "1000" }), "VM 1000 already running"),

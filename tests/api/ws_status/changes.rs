@@ -26,7 +26,7 @@ fn item(full: &Value, vmid: u64) -> &Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_message_is_everything_but_templates() {
+async fn the_first_message_has_all_guests_except_templates() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     demo.measure(1000, json!({ "cpu": 0.123_46, "mem": 123_456_789 })).await;
@@ -50,7 +50,7 @@ async fn the_first_message_is_everything_but_templates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_is_told_when_it_matters_and_small_ones_add_up() {
+async fn small_changes_are_sent_once_they_add_up() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     demo.measure(1000, json!({ "cpu": 0.10, "mem": 1 })).await;
@@ -89,7 +89,7 @@ async fn a_change_is_told_when_it_matters_and_small_ones_add_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_tags_memory_and_status_are_told() {
+async fn changes_of_name_tags_memory_and_status_are_sent() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let mut dashboard = server.dashboard("").await;
@@ -110,7 +110,7 @@ async fn names_tags_memory_and_status_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guests_come_and_go_and_templates_do_not_count() {
+async fn added_and_removed_guests_are_sent_except_templates() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let mut dashboard = server.dashboard("").await;
@@ -138,7 +138,7 @@ fn ids(full: &Value) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_nodes_of_a_cluster_are_one_stream() {
+async fn one_stream_covers_all_nodes_of_a_cluster() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let node = demo.ready("node");
@@ -172,7 +172,7 @@ async fn all_nodes_of_a_cluster_are_one_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn containers_are_watched_on_request() {
+async fn containers_are_included_on_request() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let node = demo.ready("node");

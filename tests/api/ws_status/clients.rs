@@ -11,7 +11,7 @@ use crate::ws_status::dashboard::{Dashboard, Got, Server};
 use crate::ws_status::demo::{DemoProxmox, within};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_poller_serves_all_and_ends_after_the_last() {
+async fn one_poller_serves_all_clients_and_stops_after_the_last() {
     let demo = DemoProxmox::start();
     let named = format!("?node={}", demo.ready("node"));
     let server = Server::start(&demo.inventory(), &[("RANGE42_WS_POLL_SECONDS", "600")]).await;
@@ -41,7 +41,7 @@ async fn one_poller_serves_all_and_ends_after_the_last() {
 
 /// A thousand clients of which ten never read.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_clients_cost_one_request_a_poll() {
+async fn a_thousand_clients_cause_one_request_per_poll() {
     const ALL: usize = 1000;
     const DEAF: usize = 10;
     let demo = DemoProxmox::start();
@@ -129,7 +129,7 @@ async fn make_messages_long(demo: &DemoProxmox) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_takes_nothing_is_let_go() {
+async fn a_client_that_reads_nothing_is_disconnected() {
     let demo = DemoProxmox::start();
     let settings = [("RANGE42_WS_SEND_LIMIT_SECONDS", "1"), ("RANGE42_WS_PING_SECONDS", "600")];
     let server = Server::start(&demo.inventory(), &settings).await;
@@ -144,7 +144,7 @@ async fn a_client_that_takes_nothing_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_falls_behind_gets_everything_afresh() {
+async fn a_slow_client_gets_a_new_full_message() {
     let demo = DemoProxmox::start();
     let settings = [("RANGE42_WS_SEND_LIMIT_SECONDS", "60"), ("RANGE42_WS_POLL_SECONDS", "0.05")];
     let server = Server::start(&demo.inventory(), &settings).await;
@@ -182,7 +182,7 @@ async fn a_client_that_falls_behind_gets_everything_afresh() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pings_keep_the_living_and_end_the_dead() {
+async fn pings_disconnect_only_unresponsive_clients() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[("RANGE42_WS_PING_SECONDS", "1")]).await;
     let mut living = server.dashboard("").await;
@@ -261,7 +261,7 @@ impl Drop for Binary {
 /// The binary itself: told to end by SIGTERM, it closes with 1001; and it has warned once that
 /// it does not check certificates, however often it connected.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_the_server_is_told_and_unchecked_certificates_are_warned_of_once() {
+async fn shutdown_closes_clients_and_unverified_tls_is_logged_once() {
     let demo = DemoProxmox::start();
     let inventory = demo.inventory();
     let is_about_certificates = |line: &&str| line.contains("_ca_file") || line.contains("_certs");

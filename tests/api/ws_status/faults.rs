@@ -35,7 +35,7 @@ async fn survives(demo: &DemoProxmox, server: &Server, fault: Value, words: &str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_of_failure_are_told_once_as_stale() {
+async fn error_responses_are_reported_once_as_stale() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let answer = |status: u16| json!({ "answer": { "status": status, "message": "made to fail" } });
@@ -46,7 +46,7 @@ async fn answers_of_failure_are_told_once_as_stale() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_answer_is_told_once_as_stale() {
+async fn timeouts_are_reported_once_as_stale() {
     let demo = DemoProxmox::start();
     let limit = [("RANGE42_WS_POLL_LIMIT_SECONDS", "0.5")];
     let server = Server::start(&demo.inventory(), &limit).await;
@@ -58,7 +58,7 @@ async fn no_answer_is_told_once_as_stale() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_may_see_no_guest_any_more_removes_none() {
+async fn a_token_without_permissions_removes_no_guests() {
     let demo = DemoProxmox::start();
     let root = "proxmox_api_user: root@pam";
     assert!(demo.inventory().contains(root), "{}", demo.inventory());
@@ -80,7 +80,7 @@ async fn a_token_that_may_see_no_guest_any_more_removes_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_fault_is_told_even_if_nothing_changed() {
+async fn recovery_is_reported_even_without_changes() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let mut dashboard = server.dashboard("").await;
@@ -93,7 +93,7 @@ async fn the_end_of_a_fault_is_told_even_if_nothing_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_during_a_fault_gets_everything_after_it() {
+async fn a_client_that_connects_during_a_fault_gets_a_full_message_later() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     demo.faults(json!({ "offline": true })).await;
@@ -104,7 +104,7 @@ async fn who_comes_during_a_fault_gets_everything_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_of_proxmox_removes_nothing() {
+async fn a_restart_of_proxmox_removes_no_guests() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let mut dashboard = server.dashboard("").await;
@@ -126,7 +126,7 @@ async fn a_restart_of_proxmox_removes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asking_becomes_rarer_while_it_fails() {
+async fn the_poll_interval_backs_off_during_a_fault() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let mut dashboard = server.dashboard("?node=*").await;
