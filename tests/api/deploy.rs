@@ -234,7 +234,7 @@ fn user_of_the_image(uid: &str, gid: &str) -> Output {
 }
 
 #[test]
-fn the_image_user_owns_the_ssh_keys() {
+fn the_image_user_gets_the_given_uid_and_gid() {
     for (gid, makes_a_group) in [("1000", true), ("20", false), ("100", false)] {
         let output = user_of_the_image("501", gid);
         let said = String::from_utf8(output.stdout).unwrap();
@@ -256,7 +256,7 @@ fn the_image_user_owns_the_ssh_keys() {
 }
 
 #[test]
-fn files_of_the_operator_are_ignored_by_git_and_docker() {
+fn files_written_by_the_guide_are_private_and_ignored_by_git() {
     let guide = fs::read_to_string("docs/deploy.md").unwrap();
     let ignored = fs::read_to_string(".gitignore").unwrap();
     let written =

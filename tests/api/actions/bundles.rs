@@ -31,7 +31,7 @@ async fn groups_are_created_and_deleted() {
 }
 
 #[tokio::test]
-async fn the_life_of_a_group() {
+async fn power_states_and_snapshots_of_a_group() {
     let lab = Lab::start(&[]);
     let taken: Vec<CreatedSnapshot> = lab.all("snapshot/create-vms-vuln", json!({})).await;
     assert_eq!(taken.len(), 5);
