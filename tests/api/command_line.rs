@@ -1,4 +1,4 @@
-//! The binary itself: settings that are refused, and the small commands.
+//! The command line: invalid settings, and the small commands.
 
 use std::collections::HashMap;
 use std::process::{Command, Output};

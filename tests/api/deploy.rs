@@ -1,5 +1,5 @@
-//! The files that deploy the server agree with each other and with the settings, and Compose
-//! and systemd accept them.
+//! The deployment files are consistent with each other and with the settings, and Compose and
+//! systemd accept them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -16,7 +16,7 @@ fn yaml(file: &str) -> Value {
     yaml_serde::from_str(&fs::read_to_string(file).unwrap()).unwrap()
 }
 
-/// Every variable that a file of settings names.
+/// Every variable named in a settings file.
 fn settings() -> BTreeSet<String> {
     let name = Regex::new(
         r#""((?:API_BACKEND|RANGE42|VAULT|PROJECT|CORS|ANSIBLE|TRUSTED)_[A-Z0-9_]+|HOST|PORT|DEBUG)""#,
@@ -43,7 +43,7 @@ fn every_setting_is_passed_through() {
     for (name, value) in environment {
         let known = settings.contains(name) || name == "ANSIBLE_HOST_KEY_CHECKING";
         assert!(known, "{name} is no setting");
-        // The image's own value would be lost where a variable is passed on without one.
+        // Passing a variable without a default would override the value of the image.
         let in_image = fs::read_to_string("Dockerfile").unwrap().contains(&format!(" {name}="));
         assert!(!value.is_null() || !in_image, "{name} needs the image's value as its default");
     }
@@ -95,11 +95,11 @@ fn containers_have_minimal_privileges() {
     assert_eq!(yaml("docker-compose.override.yml")["services"]["api"]["ports"], port);
 }
 
-/// The vault settings that the server is started with, a line each.
+/// The vault settings that the entrypoint passes to the server, one per line.
 fn entrypoint(dir: &Path, secret: &Path, password: &str) -> String {
     let compose = yaml("docker-compose.yml");
     let command = compose["services"]["api"]["entrypoint"].as_array().unwrap();
-    // Compose reads two dollars as one.
+    // `$$` is an escaped `$` in Compose files.
     let words: Vec<_> = command.iter().map(|w| w.as_str().unwrap().replace("$$", "$")).collect();
     let output = Command::new(&words[0])
         .args(&words[1..])
@@ -116,7 +116,7 @@ fn entrypoint(dir: &Path, secret: &Path, password: &str) -> String {
 #[test]
 fn the_entrypoint_passes_the_vault_password() {
     let dir = tempfile::tempdir().unwrap();
-    // In the server's place stands what prints the variables that its arguments name.
+    // A stub for the server prints the variables named by its arguments.
     let server = dir.path().join("range42-backend-api");
     std::os::unix::fs::symlink("/usr/bin/printenv", server).unwrap();
 
@@ -132,7 +132,8 @@ fn the_entrypoint_passes_the_vault_password() {
     assert_eq!(settings, format!("{}\n\n", secret.display()));
 }
 
-/// What Compose makes of its files with these lines in `.env`. It is Debian's `docker-compose`, or the plugin of Docker's own command.
+/// The configuration that Compose resolves with these lines in `.env`. Uses Debian's
+/// `docker-compose` or Docker's plugin.
 fn compose(arguments: &[&str], lines: &str) -> Value {
     let command = installed(&[&["docker-compose"], &["docker", "compose"]]);
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -171,7 +172,7 @@ fn compose_accepts_every_profile() {
     }
 }
 
-/// The lines that the guide adds to `.env` for the gateway.
+/// The lines that docs/deploy.md adds to `.env` for the gateway.
 fn gateway_lines() -> String {
     let guide = fs::read_to_string("docs/deploy.md").unwrap();
     let section = guide.split("\n## Behind Kong\n").nth(1).unwrap();
@@ -187,7 +188,7 @@ fn only_the_gateway_is_published() {
     assert_eq!(published.map(|(name, _)| name).collect::<Vec<_>>(), ["kong"]);
     assert_eq!(services["api"]["environment"]["RANGE42_GATEWAY_SECRET"], "5ec4e7");
 
-    // Each command of the guide relies on these lines, and none names files or profiles itself.
+    // All commands in the guide rely on these lines; none names files or profiles.
     let guide = fs::read_to_string("docs/deploy.md").unwrap();
     let commands = guide.lines().filter(|line| line.contains("docker compose -f"));
     assert_eq!(commands.collect::<Vec<_>>(), Vec::<&str>::new());
@@ -218,8 +219,8 @@ fn the_gateway_does_not_log_keys() {
     assert_eq!(&found[1], "/ws/vm-status");
 }
 
-/// What the step of the image's build that makes its user does, where Debian's groups are there.
-/// The commands say what they are told; the values are in the text, since bash has its own UID.
+/// Runs the step of the image build that creates the user, on a system with Debian's groups. The
+/// commands only print their arguments. UID is substituted in the text, since bash reserves it.
 fn user_of_the_image(uid: &str, gid: &str) -> Output {
     const COMMANDS: &str = r#"
         groupadd() { echo "groupadd $*"; }
@@ -264,7 +265,7 @@ fn files_written_by_the_guide_are_private_and_ignored_by_git() {
     let mut private = false;
     let mut found = BTreeSet::new();
     for line in guide.lines() {
-        // Each block of commands says it for itself: it may be all that somebody copies.
+        // Each block must set its own umask, since readers may copy only that block.
         private &= line.starts_with("    ");
         private |= line.starts_with("    umask 077");
         private &= line != "    umask 022";
@@ -320,7 +321,7 @@ fn systemd_accepts_the_unit() {
     let copy = dir.path().join("range42-backend-api.service");
     let binary = "/opt/range42-backend-api/target/release/range42-backend-api";
     assert!(unit.contains(&format!("ExecStart={binary}\n")));
-    // systemd looks for the program, which is not there where nothing is installed.
+    // systemd-analyze checks that the program exists, but nothing is installed here.
     fs::write(&copy, unit.replace(binary, "/bin/true")).unwrap();
     let analyze = installed(&[&["systemd-analyze"]])[0];
     let output = Command::new(analyze).arg("verify").arg(&copy).output().unwrap();

@@ -1,4 +1,4 @@
-//! The document and its pages: current, complete, and seen in a real browser without internet.
+//! The OpenAPI document is current and complete, and its pages work in a browser without internet.
 
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
@@ -57,7 +57,7 @@ async fn every_operation_is_fully_described() {
     assert_eq!(ids.len(), count, "operation ids repeat");
 }
 
-/// Swagger UI fills in the example or default of a header and sends it.
+/// Swagger UI would send the example or default of a header with every request.
 #[tokio::test]
 async fn header_parameters_have_no_example() {
     let dir = tempfile::tempdir().unwrap();
@@ -77,7 +77,7 @@ async fn header_parameters_have_no_example() {
     assert_eq!(preferences, 80);
 }
 
-/// The list that clients rely on: a route that changes changes this file, and is seen.
+/// Clients rely on these routes, so a change must show up in the committed list.
 #[test]
 fn the_routes_match_the_recorded_list() {
     let lines: Vec<String> = internals::operations()
@@ -105,8 +105,8 @@ async fn both_pages_work_in_a_browser_without_internet() {
     }
 }
 
-/// The page as the browser shows it when its scripts have run. Every other host is unknown to
-/// this browser.
+/// Returns the page as rendered by a browser after its scripts have run. The browser cannot resolve
+/// any other host.
 fn rendered(browser: &str, url: &str) -> String {
     let profile = tempfile::tempdir().unwrap();
     let output = Command::new(browser)

@@ -1,4 +1,4 @@
-//! The gateway's configuration: current, complete, and as Kong reads it.
+//! The gateway's configuration is current, complete and valid for Kong.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -21,8 +21,8 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is not text"))
 }
 
-/// The service and the route of each route that takes this request, as Kong's router decides:
-/// slashes are merged, and an expression that `~` marks is held to the beginning of the path.
+/// Returns the routes that match a request, with their services. As in Kong's router, slashes are
+/// merged, and a regular expression (prefix `~`) is anchored at the start of the path.
 fn matches<'a>(configuration: &'a Value, method: &str, path: &str) -> Vec<(&'a Value, &'a Value)> {
     let path = path.replace("//", "/");
     let takes = |route: &Value| {
@@ -36,11 +36,11 @@ fn matches<'a>(configuration: &'a Value, method: &str, path: &str) -> Vec<(&'a V
         .collect()
 }
 
-/// The expression of a path, compiled once.
+/// The regular expression of a path, compiled once.
 fn expression(rule: &str) -> Regex {
     static COMPILED: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
     let compile = || {
-        let rule = rule.strip_prefix('~').expect("every path is an expression");
+        let rule = rule.strip_prefix('~').expect("every path is a regular expression");
         Regex::new(&format!("^{rule}")).unwrap()
     };
     COMPILED.lock().unwrap().entry(rule.to_owned()).or_insert_with(compile).clone()
@@ -67,7 +67,7 @@ fn every_operation_matches_exactly_one_route() {
             assert_eq!(found.len(), 1, "{path}: {found:?}");
             let (service, route) = found[0];
             assert_eq!(text(&route["name"]), operation.id);
-            // A DELETE that the gateway repeats, or gives up on, is done twice or unseen.
+            // A DELETE must not be retried, nor time out before the run ends.
             assert_eq!((text(&service["name"]), &service["retries"]), ("range42-runs", &json!(0)));
             assert!(service["read_timeout"].as_u64().unwrap() > 3_600_000);
             assert!(matches(&configuration, "GET", path).is_empty(), "{path}");
@@ -114,7 +114,7 @@ fn only_docs_are_public_and_viewers_only_read() {
         let key = plugin(service, "key-auth");
         assert_eq!(key.is_none(), service["name"] == "range42-open", "{}", service["name"]);
         let Some(key) = key else {
-            // Without a key, a consumer's header is the client's own text.
+            // Without a key, consumer headers come from the client.
             let removed = plugin(service, "request-transformer").unwrap()["remove"].clone();
             assert!(list(&removed, "headers").contains(&json!("x-consumer-username")));
             continue;
@@ -147,8 +147,8 @@ fn only_docs_are_public_and_viewers_only_read() {
     assert!(viewers.len() > 10);
 }
 
-/// Kong refuses a file that has a member it does not know. These are the members that Kong 3
-/// knows of what this configuration uses, with the kind of their value.
+/// Kong rejects unknown fields. These are the fields in the schema of Kong 3 that the configuration
+/// uses, with their types.
 #[test]
 fn every_field_is_in_the_schema_of_kong() {
     const TOP: &[(&str, &str)] = &[
@@ -205,7 +205,7 @@ fn every_field_is_in_the_schema_of_kong() {
     let all = names.len();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), all, "two routes have one name");
+    assert_eq!(names.len(), all, "route names are not unique");
 }
 
 fn known(object: &Value, members: &[(&str, &str)]) {
@@ -218,7 +218,10 @@ fn known(object: &Value, members: &[(&str, &str)]) {
             Value::Object(_) => "map",
             Value::Null => "null",
         };
-        assert!(members.contains(&(name.as_str(), kind)), "Kong knows no {name} ({kind}) there");
+        assert!(
+            members.contains(&(name.as_str(), kind)),
+            "{name} ({kind}) is not in the schema of Kong"
+        );
     }
 }
 
@@ -268,7 +271,7 @@ fn configured_consumers_and_secret_are_included() {
     for plugins in places {
         let found = plugins.as_array().unwrap().iter().find(|p| p["name"] == "request-transformer");
         let config = &found.unwrap()["config"];
-        // `add` leaves alone what the client sent, and `replace` does nothing without it.
+        // `add` does nothing if the client sent the header, `replace` nothing if it did not.
         assert_eq!((&config["add"]["headers"], &config["replace"]["headers"]), (&header, &header));
     }
     assert!(!kong::text(&KongSettings::default()).contains("x-range42-gateway"));

@@ -1,4 +1,4 @@
-//! Whom the server believes, and what its log says of a request.
+//! Trusted proxies and the gateway's secret, cross-origin requests, and the access log.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 const SECRET: &str = "0123456789abcdefghij";
 const LIST: &str = "/v0/admin/proxmox/vms/list";
-/// An operation without a body, of which no type is asked.
+/// An operation without a body, which needs no content type.
 const FUNC_TEST: &str = "/v0/admin/debug/func_test";
 
 fn server(settings: &[(&str, &str)]) -> StubServer {
@@ -56,7 +56,7 @@ fn request_id(answer: &Answer) -> &str {
     answer.headers["x-request-id"].to_str().unwrap()
 }
 
-/// Who asked for the run, as the history says.
+/// The consumer that the history records for a run.
 async fn consumer_of(server: &StubServer, run: &Answer) -> serde_json::Value {
     let id = run.headers["x-run-id"].to_str().unwrap();
     server.client.get(&format!("/v0/admin/runs/{id}")).await.json()["consumer"].clone()
@@ -118,12 +118,12 @@ async fn requests_without_the_gateway_secret_are_rejected() {
             assert_eq!(ask(&server, "127.0.0.1", path, wrong).await.status, 200, "{path}");
         }
     }
-    assert!(server.calls().is_empty(), "a refused request started a run");
+    assert!(server.calls().is_empty(), "a rejected request started a run");
     let answer = ask(&server, "127.0.0.1", LIST, &[("x-range42-gateway", SECRET)]).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
 }
 
-/// A browser lets every page send these to anywhere without asking the server before.
+/// Browsers send these requests for any page, without a preflight.
 #[tokio::test]
 async fn other_origins_cannot_start_runs_without_preflight() {
     let server = server(&[]);
@@ -144,7 +144,7 @@ async fn other_origins_cannot_start_runs_without_preflight() {
         let page = ask(&server, "127.0.0.1", "/docs/openapi.json", &[("origin", origin)]).await;
         assert_eq!(page.status, 200);
     }
-    assert!(server.calls().is_empty(), "a refused request started a run");
+    assert!(server.calls().is_empty(), "a rejected request started a run");
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn same_origin_pages_need_no_permission() {
             422,
         ),
         ("10.9.9.9", vec![("origin", "https://api.example"), told, ("host", "api:8000")], 422),
-        // The rule allows it, wherever it is.
+        // Allowed by the rule, regardless of the host.
         ("10.9.9.9", vec![("origin", "http://localhost:3000"), ("host", "10.0.0.5:8000")], 200),
     ] {
         let answer = post(&server, peer, LIST, &headers).await;
@@ -173,7 +173,7 @@ async fn same_origin_pages_need_no_permission() {
 
 #[test]
 fn ambiguous_trust_settings_are_rejected() {
-    let refused = |name: &str, value: &str| {
+    let settings_error = |name: &str, value: &str| {
         let env = HashMap::from([(name.to_owned(), value.to_owned())]);
         let error = Settings::from_map(&env).map(|_| ()).unwrap_err();
         let error = error.to_string();
@@ -181,14 +181,14 @@ fn ambiguous_trust_settings_are_rejected() {
         error
     };
     for networks in ["kong", "10.0.0.0/33", "10.0.0.1/", "10.0.0.0/8,*"] {
-        refused("TRUSTED_PROXIES", networks);
+        settings_error("TRUSTED_PROXIES", networks);
     }
     for secret in ["short", "nineteen characters", "with a blank in the middle"] {
-        assert!(!refused("RANGE42_GATEWAY_SECRET", secret).contains(secret));
+        assert!(!settings_error("RANGE42_GATEWAY_SECRET", secret).contains(secret));
     }
 }
 
-/// What the server logs in the form that the container uses.
+/// The access log in JSON, the format in containers.
 #[tokio::test]
 async fn each_request_leaves_one_complete_log_line() {
     let dir = tempfile::tempdir().unwrap();
@@ -222,7 +222,7 @@ async fn each_request_leaves_one_complete_log_line() {
     assert_eq!(answer.status(), 200);
     let run_id = answer.headers()["x-run-id"].to_str().unwrap().to_owned();
 
-    // The container's own check needs no secret, and leaves no line.
+    // The container's health check needs no secret and is not logged at level info.
     let port = server.url.rsplit(':').next().unwrap().to_owned();
     env.extend([("HOST".to_owned(), "127.0.0.1".to_owned()), ("PORT".to_owned(), port)]);
     let healthcheck = |env: &HashMap<String, String>| {
@@ -232,7 +232,7 @@ async fn each_request_leaves_one_complete_log_line() {
     assert!(healthcheck(&env));
     env.remove("RANGE42_GATEWAY_SECRET");
     assert!(healthcheck(&env));
-    // It was refused before a route was looked for.
+    // Rejected before routing.
     assert_eq!(server.request("GET", "/docs", &body).send().await.unwrap().status(), 403);
 
     server.signal(Signal::TERM);

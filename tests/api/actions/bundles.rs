@@ -1,4 +1,4 @@
-//! The bundles for groups of guests and for guests that the client names.
+//! Bundles for groups of guests and for guests given by id.
 
 use crate::support::internals::results::{
     ChangedSnapshot, CreatedSnapshot, DeletedGuest, GuestState,
@@ -46,7 +46,7 @@ async fn power_states_and_snapshots_of_a_group() {
         assert_eq!(ids, ["5100", "5101", "5102", "5103", "5104"]);
         assert!(states.iter().all(|vm| vm.vm_status == state), "{states:?}");
         assert_eq!(lab.state(5103).await, state);
-        assert_eq!(lab.state(5003).await, "running", "another group was reached");
+        assert_eq!(lab.state(5003).await, "running", "a guest of another group was changed");
     }
     let reverted: Vec<ChangedSnapshot> = lab.all("snapshot/revert-vms-vuln", json!({})).await;
     assert!(reverted.iter().all(|one| one.vm_snapshot_name == "before-exercise"));
@@ -74,7 +74,7 @@ async fn guests_by_id() {
     let names: Vec<_> = deleted.iter().map(|vm| (vm.vm_id, &*vm.vm_name)).collect();
     assert_eq!(names, [(1024, "printer"), (1025, "kiosk")]);
     assert!(!lab.guests().await.contains(&1024));
-    // An id under another name is not deleted, and neither is the one beside it.
+    // If one id has another name, no guest is deleted.
     let vms = json!({ "vms": [{ "id": 1003, "name": "backup" }, { "id": "1012", "name": "x" }] });
     let refused = lab.ask("vm_ids/delete", vms).await;
     assert_eq!(refused.status, 500);

@@ -1,4 +1,4 @@
-//! A request that Proxmox refuses is a failed run whose error is Proxmox's own words.
+//! A request that Proxmox rejects fails the run with the error message of Proxmox.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::lab::Lab;
 
 const WORDS: &str = "Permission check failed (/vms, VM.Audit)";
 
-/// How many runs are asked for at once; the machine has few cores.
+/// The number of concurrent runs; CI has few cores.
 const AT_ONCE: usize = 4;
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn every_action_reports_the_error_of_proxmox() {
         let body = Value::Object(operation.example.unwrap());
         let answer = lab.server.json(&operation.method, operation.path, &body).await;
         assert_eq!(answer.status, 500, "{}: {}", operation.path, answer.text);
-        // A look-up that fails starts no run, and so has no result and no log.
+        // A failed look-up starts no run, so there is no result and no log.
         let body = answer.json();
         let said = body["error"].as_str().or(body["detail"].as_str()).unwrap_or_default();
         let bundle = operation.path.contains("/vm_ids/");

@@ -1,4 +1,4 @@
-//! What dashboards are told, and when.
+//! The messages that clients get, and when.
 
 use std::collections::BTreeSet;
 
@@ -57,12 +57,12 @@ async fn small_changes_are_sent_once_they_add_up() {
     let mut dashboard = server.dashboard("").await;
     assert_eq!(item(&dashboard.expect("full").await, 1000)["cpu"], 10.0);
 
-    // Within two points, and memory in use: known to Proxmox and polled, but not told.
+    // CPU within two points, and memory in use: polled, but not sent.
     for cpu in [0.11, 0.12] {
         demo.measure(1000, json!({ "cpu": cpu, "mem": 2 })).await;
         demo.asked_again(2).await;
     }
-    // The third step is as small as the others, and more than two points from what was told.
+    // The third step is as small as the others, but more than two points from the sent value.
     demo.measure(1000, json!({ "cpu": 0.121, "mem": 3 })).await;
     let diff = dashboard.expect("diff").await;
     let changes = diff["changes"].as_object().unwrap();
@@ -76,7 +76,7 @@ async fn small_changes_are_sent_once_they_add_up() {
     whole.sort_unstable();
     assert_eq!(members(change), whole);
 
-    // A dashboard that joins while CPU is between two told values continues from the same one.
+    // A client that connects while the CPU value is between two sent values gets the last sent one.
     demo.measure(1000, json!({ "cpu": 0.14, "mem": 4 })).await;
     demo.asked_again(2).await;
     let mut late = server.dashboard("").await;
@@ -160,7 +160,7 @@ async fn one_stream_covers_all_nodes_of_a_cluster() {
     assert_eq!((&change["type"], &change["node"]), (&json!("added"), &json!(node)));
     assert_eq!(here.expect("diff").await["changes"]["500"]["type"], "added");
 
-    // Proxmox says of guests on a node out of reach that it does not know; they are not gone.
+    // Proxmox reports guests on an unreachable node as `unknown`; they are not removed.
     demo.faults(json!({ "node_offline": true })).await;
     let diff = cluster.expect("diff").await;
     let changes = diff["changes"].as_object().unwrap();
@@ -189,7 +189,7 @@ async fn containers_are_included_on_request() {
     assert_eq!(item(&full, 1101)["type"], "lxc");
     assert!(item(&full, 1101).get("node").is_none());
 
-    // In a diff, `type` says what happened, so the guest's type has a name of its own there.
+    // In a diff, `type` is the kind of change, so the type of the guest has another name.
     demo.ask(Method::POST, "lxc/1101/status/start", &[]).await;
     let change = cluster.expect("diff").await["changes"]["1101"].clone();
     assert_eq!((&change["type"], &change["guest_type"]), (&json!("changed"), &json!("lxc")));

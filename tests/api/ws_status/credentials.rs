@@ -1,4 +1,4 @@
-//! Whose credentials, which certificates, and what is said where they do not fit.
+//! Credentials, TLS certificates, and the errors if they are rejected.
 
 use serde_json::json;
 
@@ -49,12 +49,12 @@ async fn changed_credentials_apply_from_the_next_poll() {
     let mut dashboard = server.dashboard("").await;
     dashboard.expect("full").await;
 
-    // The same dashboard goes on with another Proxmox.
+    // The same client continues with another Proxmox.
     other.measure(1000, json!({ "cpu": 0.66 })).await;
     std::fs::write(server.hosts(), other.inventory()).unwrap();
     assert_eq!(dashboard.expect("diff").await["changes"]["1000"]["cpu"], 66.0);
 
-    // A file that is just being written ends nothing.
+    // A partially written file does not close connections.
     std::fs::write(server.hosts(), "").unwrap();
     assert_eq!(dashboard.expect("stale").await["error"], "cannot read hosts.yml: it is empty");
     let mut late = server.dashboard("").await;
@@ -80,7 +80,7 @@ async fn the_default_node_follows_the_inventory() {
     let full = follower.expect("full").await;
     assert_eq!(full["vms"].as_array().unwrap().len(), 1);
     assert_eq!(full["vms"][0]["vmid"], 1200);
-    // Who named the node stays.
+    // A client that named the node stays with it.
     demo.measure(1000, json!({ "cpu": 0.9 })).await;
     assert_eq!(named.expect("diff").await["changes"]["1000"]["cpu"], 90.0);
 }
@@ -89,7 +89,7 @@ async fn the_default_node_follows_the_inventory() {
 async fn new_credentials_end_the_backoff() {
     let demo = DemoProxmox::start();
     let port = demo.ready("api_host").split(':').nth(1).unwrap();
-    // Port 9 is nobody's.
+    // Nothing listens on port 9.
     let nowhere = demo.inventory().replace(&format!(":{port}\""), ":9\"");
     let server = Server::start(&nowhere, &[("RANGE42_WS_POLL_SECONDS", "1")]).await;
     let mut dashboard = server.dashboard("").await;

@@ -1,4 +1,4 @@
-//! Who gets in, and what the others are answered.
+//! Which connections are accepted, and the responses to others.
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Error;
@@ -7,7 +7,7 @@ use crate::support::process::http;
 use crate::ws_status::dashboard::{Dashboard, Got, Server};
 use crate::ws_status::demo::DemoProxmox;
 
-/// What the server answers instead of the upgrade.
+/// The response of a server that rejects the upgrade.
 async fn refusal(server: &Server, query: &str, headers: &[(&'static str, &str)]) -> (u16, Value) {
     match Dashboard::connect(server.address, query, headers).await.map_err(|e| *e) {
         Err(Error::Http(response)) => {

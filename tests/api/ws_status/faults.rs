@@ -1,11 +1,11 @@
-//! A Proxmox that fails is not a Proxmox without guests.
+//! Faults of Proxmox are reported, and do not remove guests.
 
 use serde_json::{Value, json};
 
 use crate::ws_status::dashboard::Server;
 use crate::ws_status::demo::DemoProxmox;
 
-/// One stale message, however often asking fails; then a diff, and no guest was ever removed.
+/// Expects one `stale` message during a fault, then a diff, and no removed guests.
 async fn survives(demo: &DemoProxmox, server: &Server, fault: Value, words: &str) {
     let mut dashboard = server.dashboard("").await;
     dashboard.expect("full").await;
@@ -18,7 +18,7 @@ async fn survives(demo: &DemoProxmox, server: &Server, fault: Value, words: &str
     let since = stale["since"].as_str().unwrap();
     since.parse::<jiff::Timestamp>().unwrap_or_else(|e| panic!("{since}: {e}"));
 
-    // Who joins meanwhile sees what is known, and that it is old.
+    // A new client gets the last known state, marked as stale.
     let mut late = server.dashboard("").await;
     assert_eq!(late.expect("full").await["vms"].as_array().unwrap().len(), 11);
     assert_eq!(late.expect("stale").await, stale);
@@ -52,7 +52,7 @@ async fn timeouts_are_reported_once_as_stale() {
     let server = Server::start(&demo.inventory(), &limit).await;
     survives(&demo, &server, json!({ "offline": true }), "does not answer").await;
     survives(&demo, &server, json!({ "drop": 1 }), "does not answer").await;
-    // The demo counts a second of Proxmox as a twentieth.
+    // The demo runs 20 times faster than Proxmox.
     survives(&demo, &server, json!({ "hang": 30 }), "no answer in time").await;
     survives(&demo, &server, json!({ "latency": 0.8 }), "no answer in time").await;
 }
@@ -117,7 +117,7 @@ async fn a_restart_of_proxmox_removes_no_guests() {
             panic!()
         };
         if message["type"] == "stale" || message["changes"] == json!({}) {
-            continue; // A poll met the closed port.
+            continue; // A poll hit the closed port.
         }
         assert_eq!(message["changes"]["1000"]["cpu"], 90.0, "{message}");
         assert_eq!(message["changes"].as_object().unwrap().len(), 1);
@@ -134,8 +134,8 @@ async fn the_poll_interval_backs_off_during_a_fault() {
     demo.faults(json!({ "answer": { "status": 503 } })).await;
     dashboard.expect("stale").await;
     demo.forget_requests().await;
-    // Waits of at least 1, 2, 4 and 8 intervals lie before the fourth further request. A server whose Proxmox
-    // answers counts the intervals.
+    // The fourth further request follows delays of at least 1, 2, 4 and 8 intervals. A server with a
+    // healthy Proxmox counts the intervals.
     let healthy = DemoProxmox::start();
     let clock = Server::start(&healthy.inventory(), &[]).await;
     let mut watching = clock.dashboard("").await;
