@@ -21,6 +21,10 @@ impl DirLock {
     /// # Errors
     ///
     /// `ResourceBusy` if another server holds the lock; otherwise the error of the system.
+    ///
+    /// # Blocking
+    ///
+    /// Performs file I/O, but does not wait for the lock.
     pub fn acquire(dir: &Path) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         // The directory itself is locked, which needs no lock file.
