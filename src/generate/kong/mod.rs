@@ -93,6 +93,7 @@ pub fn configuration(settings: &KongSettings) -> Value {
     routes.add(method, path, id);
     let runs = run_timeout(settings.run_limit);
     let streams = stream_timeout(settings.ping_every);
+    let public = vec![strip_consumer_headers(settings)];
     let mut configuration = json!({
         "_format_version": "3.0",
         "services": [
@@ -100,7 +101,7 @@ pub fn configuration(settings: &KongSettings) -> Value {
             service("range42-quick", settings, 60_000, routes.quick, require_key(false)),
             // Browsers cannot set headers when they open a stream, so the key may be in the query.
             service("range42-streams", settings, streams, routes.streams, require_key(true)),
-            service("range42-open", settings, 15_000, public_routes(), vec![strip_consumer_headers(settings)]),
+            service("range42-open", settings, 15_000, public_routes(), public),
         ],
         "plugins": global_plugins(settings),
     });
