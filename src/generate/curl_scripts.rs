@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::operations::OPERATIONS;
 use crate::operations::Operation;
-use crate::operations::table::OPERATIONS;
 
 /// Body fields that differ between ranges. A script takes them from environment variables of the
 /// same name in upper case.

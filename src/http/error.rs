@@ -10,7 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::http::body::FieldError;
-use crate::operations::planning::PlanError;
+use crate::operations::plan::PlanError;
 
 /// Why a request failed.
 #[derive(Debug, Error)]
