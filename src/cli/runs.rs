@@ -127,7 +127,7 @@ fn client(connect_timeout: Duration) -> Result<Client, String> {
 
 /// Asks a server whether it is alive. It may be asked without the gateway's secret.
 pub(super) async fn health(url: &str, timeout: Duration) -> Result<Response, String> {
-    let request = client(timeout)?.get(format!("{url}{}", health::ALIVE)).timeout(timeout);
+    let request = client(timeout)?.get(format!("{url}{}", health::LIVENESS_PATH)).timeout(timeout);
     request.send().await.map_err(said)
 }
 

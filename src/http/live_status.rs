@@ -18,7 +18,7 @@ use utoipa::PartialSchema;
 
 use crate::config::StatusSettings;
 use crate::http::body::{Errors, FieldError, Rule, Step};
-use crate::http::error::{invalid, refused};
+use crate::http::error::{error_response, invalid};
 use crate::http::middleware::cors;
 use crate::http::{App, Error};
 use crate::live_status::{
@@ -57,10 +57,11 @@ async fn connect(
 ) -> Result<Response, Error> {
     // A browser lets every page open a WebSocket to anywhere; only the server can say no.
     let origin = headers.get(header::ORIGIN);
-    let may_connect =
-        |origin| cors::allows(&app.settings.cors_origin, origin) || cors::is_own(origin, &headers);
+    let may_connect = |origin| {
+        cors::allows(&app.settings.cors_origin, origin) || cors::is_same_origin(origin, &headers)
+    };
     if origin.is_some_and(|origin| !may_connect(origin)) {
-        return Ok(refused(StatusCode::FORBIDDEN, "this origin may not connect"));
+        return Ok(error_response(StatusCode::FORBIDDEN, "this origin may not connect"));
     }
     let wish = match Wish::read(&query) {
         Ok(wish) => wish,
@@ -81,7 +82,7 @@ async fn connect(
 }
 
 fn upgrade_required() -> Response {
-    let mut response = refused(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket");
+    let mut response = error_response(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket");
     response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     let version = HeaderValue::from_static("13");
     response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, version);
