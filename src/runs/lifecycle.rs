@@ -21,7 +21,7 @@ pub(super) async fn live(means: Arc<Means>, run: Arc<Run>, asked: Asked) {
     let stop = run.stop();
     let turn = tokio::select! {
         biased;
-        () = reaper::asked_to_stop(&stop) => false,
+        () = reaper::stop_requested(&stop) => false,
         () = run.turn.notified() => true,
     };
     let begun = turn && run.begin();

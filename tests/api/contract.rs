@@ -1,6 +1,5 @@
 //! Replays the measured contract against the router, with the stub as the runner.
 
-
 use crate::support::server::Answer;
 use crate::support::stub::StubServer;
 use axum::body::Body;
