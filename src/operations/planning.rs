@@ -165,7 +165,7 @@ fn require_known_api(settings: &Settings, host: &ApiHost) -> Result<(), PlanErro
         let unknown = "so it cannot be told whether this is an API host of the inventory";
         PlanError::Refused(format!("proxmox_api_host: {e}, {unknown}"))
     })?;
-    if known.admits(host.as_str()) {
+    if known.allows(host.as_str()) {
         return Ok(());
     }
     let refused =

@@ -161,7 +161,7 @@ impl Recorder {
     /// Hides the secrets in an event. Whatever is secret, the event stays one: its number, its
     /// kind and its counts are not text that a person wrote, and are left as they are.
     fn redacted(&self, ReadEvent { mut event, text }: ReadEvent) -> (JobEvent, String) {
-        if !self.redaction.concerns(&text) {
+        if !self.redaction.may_match(&text) {
             return (event, text);
         }
         event.stdout = event.stdout.map(|text| self.redaction.text(&text));

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::Response;
 use subtle::ConstantTimeEq;
 
-use crate::config::{Gateway, SECRET_HEADER};
+use crate::config::{GatewaySettings, SECRET_HEADER};
 use crate::http::error::refused;
 use crate::http::health;
 
@@ -37,7 +37,7 @@ const LONGEST_ID: usize = 64;
 pub struct ClientAddress(pub IpAddr);
 
 /// Removes what is not believed, and notes who the client is.
-pub fn believe(gateway: &Gateway, request: &mut Request) {
+pub fn believe(gateway: &GatewaySettings, request: &mut Request) {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let trusted = peer.is_some_and(|peer| gateway.trusts(peer));
     if !trusted {
@@ -63,7 +63,7 @@ fn remove(headers: &mut HeaderMap) {
 /// Each proxy adds the address that it was asked from at the end of `X-Forwarded-For`, so the
 /// client is the last one there that is not a proxy of ours; what stands before it is its own
 /// text.
-fn client(gateway: &Gateway, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+fn client(gateway: &GatewaySettings, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let told = headers.get_all("x-forwarded-for").iter().rev();
     let addresses = told.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
     let mut client = peer.to_canonical();
@@ -79,7 +79,10 @@ fn client(gateway: &Gateway, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
 
 /// Refuses what did not come through the gateway, where that is asked for. How the server is
 /// may be asked by whoever looks after it.
-pub fn not_through_the_gateway(gateway: &Gateway, request: &mut Request) -> Option<Response> {
+pub fn not_through_the_gateway(
+    gateway: &GatewaySettings,
+    request: &mut Request,
+) -> Option<Response> {
     let sent = request.headers_mut().remove(SECRET_HEADER);
     let secret = gateway.secret.as_ref()?;
     let knows = sent.is_some_and(|sent| sent.as_bytes().ct_eq(secret.as_bytes()).into());

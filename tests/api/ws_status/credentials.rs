@@ -127,6 +127,6 @@ async fn an_unknown_node_is_said_and_the_connection_closed() {
     let server = Server::start(&demo.inventory(), &[]).await;
     for query in ["?node=pve99", "?node=pve99&type=all"] {
         let error = server.dashboard(query).await.expect_error().await;
-        assert_eq!(error, "the Proxmox API knows no node named \"pve99\"");
+        assert_eq!(error, "the Proxmox API has no node named \"pve99\"");
     }
 }
