@@ -9,7 +9,7 @@ use range42_backend_api::ansible::events::{JobEvent, clean_lines, extract, raw_l
 use range42_backend_api::ansible::playbooks::{Playbook, Root};
 use range42_backend_api::ansible::private_data_dir::{Invocation, Workdir};
 use range42_backend_api::http::body;
-use range42_backend_api::live_status::cursor::View;
+use range42_backend_api::live_status::cursor::Snapshot;
 use range42_backend_api::live_status::guest::{Guest, Percent};
 use range42_backend_api::operations::OPERATIONS;
 use serde_json::{Map, json};
@@ -63,7 +63,7 @@ fn comparing_guests(criterion: &mut Criterion) {
         vmid,
         name: format!("guest-{vmid}"),
         status: "running".to_owned(),
-        cpu: Percent::of_share(share),
+        cpu: Percent::from_fraction(share),
         mem: 1 << 30,
         maxmem: 2 << 30,
         uptime: 3600,
@@ -76,11 +76,11 @@ fn comparing_guests(criterion: &mut Criterion) {
         (0..GUESTS).map(|n| guest(n, if n % 20 == 0 { share } else { 0.1 })).collect()
     };
     let lists = [list(0.2), list(0.8)];
-    let (mut view, mut turn) = (View::default(), 0);
+    let (mut snapshot, mut turn) = (Snapshot::default(), 0);
     criterion.bench_function("diff of 200 guests, of which 10 changed", |b| {
         b.iter(|| {
             turn += 1;
-            view.take_in(black_box(lists[turn % 2].clone()))
+            snapshot.apply(black_box(lists[turn % 2].clone()))
         })
     });
 }

@@ -10,7 +10,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::ansible::executor::{Engine, ProcessEngine};
+use crate::ansible::executor::Engine;
+use crate::ansible::process::ProcessEngine;
 use crate::ansible::reaper::Stop;
 use crate::ansible::vault::VaultPassword;
 use crate::ansible::warm::WarmEngine;

@@ -21,7 +21,7 @@ pub(super) async fn live(means: Arc<Means>, run: Arc<Run>, asked: Asked) {
     let stop = run.stop();
     let turn = tokio::select! {
         biased;
-        () = reaper::asked_to_stop(&stop) => false,
+        () = reaper::stop_requested(&stop) => false,
         () = run.turn.notified() => true,
     };
     let begun = turn && run.begin();
@@ -31,7 +31,7 @@ pub(super) async fn live(means: Arc<Means>, run: Arc<Run>, asked: Asked) {
         move || secrets::redaction(&settings, &secrets)
     });
     // Where it is not known what is secret, everything is.
-    let redaction = redaction.await.unwrap_or_else(|_| Redaction::of_everything());
+    let redaction = redaction.await.unwrap_or_else(|_| Redaction::everything());
     let outcome = if begun {
         tracing::info!("run started");
         // In a place of its own, which a run that waits does not need yet.

@@ -333,7 +333,7 @@ impl Runs {
         let states: Vec<State> =
             self.inner.live().runs.values().map(|run| run.view().record.state).collect();
         self.inner.metrics.set_active(&states);
-        self.inner.metrics.set_engine(self.inner.engine.serves());
+        self.inner.metrics.set_engine(self.inner.engine.active_name());
     }
 
     /// The engine that starts playbook runs, and how it is.

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::ansible::events;
-use crate::ansible::events::{FailureLine, JobEvent};
+use crate::ansible::events::JobEvent;
+use crate::ansible::failure::FailureReason;
 use crate::ansible::job_events::ReadEvent;
 use crate::redaction::Redaction;
 use crate::runs::RunMetrics;
@@ -80,7 +81,7 @@ pub struct Report {
     /// The values under the action's name.
     pub values: Vec<Value>,
     /// Why it failed, if it did.
-    pub failure: FailureLine,
+    pub failure: FailureReason,
     /// The number of the line that its log begins with.
     pub log_from: u64,
 }
@@ -160,7 +161,7 @@ impl Recorder {
     /// Hides the secrets in an event. Whatever is secret, the event stays one: its number, its
     /// kind and its counts are not text that a person wrote, and are left as they are.
     fn redacted(&self, ReadEvent { mut event, text }: ReadEvent) -> (JobEvent, String) {
-        if !self.redaction.concerns(&text) {
+        if !self.redaction.may_match(&text) {
             return (event, text);
         }
         event.stdout = event.stdout.map(|text| self.redaction.text(&text));
@@ -232,7 +233,7 @@ impl Recorder {
         self.seen.hosts = self.hosts.counts();
         self.seen.counter = event.counter;
         self.seen.recap |= event.event == "playbook_on_stats";
-        self.playbook.failure.see(event);
+        self.playbook.failure.observe(event);
         let data = event.event_data.as_ref();
         if matches!(
             event.event.as_str(),

@@ -75,7 +75,7 @@ impl Leftover {
     fn end(&self) -> LeftEnd {
         // Looked at first: ending a playbook makes its runner write a code that is not its own.
         let reported = self.reported();
-        let was_alive = reaper::any(&self.id.to_string());
+        let was_alive = reaper::any_alive(&self.id.to_string());
         if was_alive && reported.is_none() {
             let marked = fs::write(self.dir.join(ENDED_BY_US), "");
             if let Err(error) = marked {
@@ -171,7 +171,7 @@ fn leftovers(runs_dir: &Path) -> io::Result<Vec<Leftover>> {
 /// Ends what is left of a run at work, and answers whether anything was.
 fn end_processes(id: Uuid) -> bool {
     let run_id = id.to_string();
-    let any = reaper::any(&run_id);
+    let any = reaper::any_alive(&run_id);
     if any {
         reaper::end(&run_id, None, &watch::channel(Stop::Gently).1);
     }
@@ -224,7 +224,7 @@ fn read_end(
     let mut recorder = resumed(settings, journals, &record, leftover);
     if let Some(leftover) = leftover {
         let stored = recorder.seen().counter;
-        match JobEvents::left_in(&leftover.artifacts().join("job_events"), stored) {
+        match JobEvents::read_after(&leftover.artifacts().join("job_events"), stored) {
             Ok(events) => recorder.take(events),
             Err(error) => tracing::error!(run_id = %record.id, %error, "not all could be read"),
         }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use crate::ansible::execution;
-use crate::ansible::execution::{End, Watcher};
+use crate::ansible::execution::{End, EventSink};
 use crate::ansible::executor::Job;
 use crate::ansible::job_events::ReadEvent;
 use crate::ansible::playbooks::Playbook;
@@ -57,8 +57,8 @@ struct Work<'a> {
     watch: Stopwatch,
 }
 
-impl Watcher for Work<'_> {
-    fn see(&mut self, events: Vec<ReadEvent>) -> BoxFuture<'_, ()> {
+impl EventSink for Work<'_> {
+    fn receive(&mut self, events: Vec<ReadEvent>) -> BoxFuture<'_, ()> {
         async move {
             if self.watch.phase() == Phase::Start {
                 self.watch.enter(Phase::Play);
@@ -132,7 +132,7 @@ impl Work<'_> {
             Some((client, node)) => {
                 let guests = tokio::select! {
                     guests = client.guests(&node) => guests,
-                    () = reaper::asked_to_stop(&self.stop) => return Err(stopped()),
+                    () = reaper::stop_requested(&self.stop) => return Err(stopped()),
                 };
                 let guests = guests.map_err(|e| {
                     Outcome::Failed(format!("the look-up of VM {vm_id} failed: {e}"))
@@ -202,7 +202,7 @@ impl Work<'_> {
         let report = self.recorder.as_mut().map(Recorder::end_playbook).unwrap_or_default();
         match end {
             Ok(end) => Ok((end, report)),
-            Err(e) if e.leaves_doubt() => Err(Outcome::Unclear(e.to_string())),
+            Err(e) if e.is_ambiguous() => Err(Outcome::Unclear(e.to_string())),
             Err(e) => Err(Outcome::Failed(e.to_string())),
         }
     }

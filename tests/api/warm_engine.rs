@@ -281,19 +281,19 @@ fn processes_in(dir: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn shutdown_interrupts_the_warm_up_and_leaves_no_processes() {
-    for rehearsing in [true, false] {
+    for warming_up in [true, false] {
         let jobs = Jobs::new();
-        let rehearsal = jobs.dir.path().join("rehearsal");
+        let warm_up = jobs.dir.path().join("warm-up");
         assert_eq!(jobs.run().await, Some(0));
-        if rehearsing {
-            until(|| rehearsal.is_dir(), || "there is no rehearsal".to_owned()).await;
+        if warming_up {
+            until(|| warm_up.is_dir(), || "the warm-up did not start".to_owned()).await;
         } else {
             jobs.described("warm (").await;
         }
         assert!(!processes_in(jobs.dir.path()).is_empty());
         jobs.engine.close().await;
         assert_eq!(processes_in(jobs.dir.path()), Vec::<String>::new());
-        assert!(!rehearsal.exists());
+        assert!(!warm_up.exists());
         assert_eq!(jobs.run().await, Some(0), "later jobs run as processes");
         assert_eq!(processes_in(jobs.dir.path()), Vec::<String>::new());
     }
@@ -306,7 +306,7 @@ async fn runs_fall_back_to_processes_without_a_fork_server() {
     for _ in 0..2 {
         assert_eq!(jobs.run().await, Some(0));
     }
-    jobs.described("process (not warm: it did not get ready; 0 runs warm, 2").await;
+    jobs.described("process (not warm: it did not become ready; 0 runs warm, 2").await;
     let stub = jobs.dir.path().join("bin/ansible-runner");
     write(&stub, "#!/bin/sh\n");
     assert!(WarmEngine::new(&stub, root(), jobs.dir.path(), false).is_err());

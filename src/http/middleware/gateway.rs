@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::Response;
 use subtle::ConstantTimeEq;
 
-use crate::config::{Gateway, SECRET_HEADER};
+use crate::config::{GatewaySettings, SECRET_HEADER};
 use crate::http::error::error_response;
 use crate::http::health;
 
@@ -37,7 +37,7 @@ const MAX_ID_LENGTH: usize = 64;
 pub struct ClientAddress(pub IpAddr);
 
 /// Removes the headers that only a gateway may set, unless a trusted proxy sent the request.
-pub fn strip_untrusted_headers(gateway: &Gateway, request: &mut Request) {
+pub fn strip_untrusted_headers(gateway: &GatewaySettings, request: &mut Request) {
     if peer(request).is_some_and(|peer| gateway.trusts(peer)) {
         return;
     }
@@ -53,7 +53,7 @@ pub fn strip_untrusted_headers(gateway: &Gateway, request: &mut Request) {
 }
 
 /// Adds the [`ClientAddress`] to the request. Untrusted headers must have been stripped before.
-pub fn record_client_address(gateway: &Gateway, request: &mut Request) {
+pub fn record_client_address(gateway: &GatewaySettings, request: &mut Request) {
     if let Some(peer) = peer(request) {
         let address = client_address(gateway, peer, request.headers());
         request.extensions_mut().insert(ClientAddress(address));
@@ -67,7 +67,7 @@ fn peer(request: &Request) -> Option<IpAddr> {
 
 /// Each proxy appends the address of its peer to `X-Forwarded-For`, so the client is the last
 /// address that is not a trusted proxy. Whatever precedes it was sent by the client itself.
-fn client_address(gateway: &Gateway, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+fn client_address(gateway: &GatewaySettings, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let values = headers.get_all("x-forwarded-for").iter().rev();
     let addresses = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
     let mut client = peer.to_canonical();
@@ -83,7 +83,7 @@ fn client_address(gateway: &Gateway, peer: IpAddr, headers: &HeaderMap) -> IpAdd
 
 /// Rejects a request that lacks the gateway's secret, if one is configured. The health and
 /// metrics routes are exempt, since monitoring does not go through the gateway.
-pub fn reject_without_secret(gateway: &Gateway, request: &mut Request) -> Option<Response> {
+pub fn reject_without_secret(gateway: &GatewaySettings, request: &mut Request) -> Option<Response> {
     let sent = request.headers_mut().remove(SECRET_HEADER);
     let secret = gateway.secret.as_ref()?;
     let matches = sent.is_some_and(|sent| sent.as_bytes().ct_eq(secret.as_bytes()).into());

@@ -191,7 +191,7 @@ async fn cancel_with(engine: &str) {
     assert!(run["explanation"].as_str().unwrap().contains("Proxmox"), "{run:#}");
     let again = server.request("POST", &path, &Value::Null).send().await.unwrap();
     assert_eq!(again.status(), 409);
-    // What modules and the rehearsal unpack is theirs to remove, which a killed one does not.
+    // What modules and the warm-up unpack is theirs to remove, which a killed one does not.
     server.signal(Signal::TERM);
     assert_eq!(server.wait(), Some(0));
     assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);

@@ -131,6 +131,6 @@ async fn an_unknown_node_is_reported_and_closes_the_connection() {
     let server = Server::start(&demo.inventory(), &[]).await;
     for query in ["?node=pve99", "?node=pve99&type=all"] {
         let error = server.dashboard(query).await.expect_error().await;
-        assert_eq!(error, "the Proxmox API knows no node named \"pve99\"");
+        assert_eq!(error, "the Proxmox API has no node named \"pve99\"");
     }
 }

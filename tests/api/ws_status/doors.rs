@@ -24,7 +24,10 @@ async fn other_origins_are_rejected() {
     let server = Server::start("all: {}\n", &[]).await;
     for origin in ["https://evil.test", "null", "http://localhost.evil.test"] {
         let (status, body) = refusal(&server, "", &[("origin", origin)]).await;
-        assert_eq!((status, body), (403, json!({ "detail": "this origin may not connect" })));
+        assert_eq!(
+            (status, body),
+            (403, json!({ "detail": "this origin is not allowed (CORS_ORIGIN_REGEX)" }))
+        );
     }
     let allowed = [("origin", "http://localhost:3000")];
     assert!(Dashboard::connect(server.address, "", &allowed).await.is_ok());
@@ -69,7 +72,10 @@ async fn a_request_without_upgrade_gets_upgrade_required() {
     let answer = http().get(&url).send().await.unwrap();
     assert_eq!(answer.status(), 426);
     assert_eq!(answer.headers()["upgrade"], "websocket");
-    assert_eq!(answer.json::<Value>().await.unwrap(), json!({ "detail": "this is a WebSocket" }));
+    assert_eq!(
+        answer.json::<Value>().await.unwrap(),
+        json!({ "detail": "this endpoint requires a WebSocket upgrade" })
+    );
     let answer = http().post(&url).send().await.unwrap();
     assert_eq!(answer.status(), 405);
 }
@@ -82,7 +88,7 @@ async fn connections_are_limited_by_the_setting() {
     let _second = server.dashboard("").await;
     let (status, body) = refusal(&server, "", &[]).await;
     assert_eq!(status, 503);
-    assert_eq!(body, json!({ "detail": "no place for another live status connection" }));
+    assert_eq!(body, json!({ "detail": "the live status connection limit is reached" }));
 
     first.socket.close(None).await.unwrap();
     server.has_clients(1).await;
