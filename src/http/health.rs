@@ -36,7 +36,7 @@ pub fn routes(app: &Arc<App>) -> Router {
 }
 
 async fn measured_now(State(app): State<Arc<App>>) -> Response {
-    app.runs.measure();
+    app.runs.update_metrics();
     app.metrics.websocket_clients.set(i64::try_from(app.status.clients()).unwrap_or(i64::MAX));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], metrics::text(&app.registry)).into_response()
@@ -78,7 +78,10 @@ fn checks(app: &App) -> Vec<(&'static str, Check)> {
         ),
         ("playbooks", playbooks(settings)),
         ("inventory", readable(&settings.inventory.join("hosts.yml"))),
-        ("data_dir", app.runs.trouble().map_or(Ok(()), Err).and_then(|()| data_dir(settings))),
+        (
+            "data_dir",
+            app.runs.history_error().map_or(Ok(()), Err).and_then(|()| data_dir(settings)),
+        ),
     ]
 }
 

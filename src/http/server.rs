@@ -121,19 +121,19 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
 async fn end_runs(runs: &Runs, wait: Duration, signals: &mut Signals) {
     runs.close();
     let hurried = tokio::select! {
-        () = runs.all_ended() => return,
+        () = runs.wait_until_idle() => return,
         () = tokio::time::sleep(wait) => false,
         () = signals.next() => true,
     };
     tracing::warn!("the runs at work are being ended");
-    runs.end_all(if hurried { Stop::AtOnce } else { Stop::Gently });
+    runs.cancel_all(if hurried { Stop::AtOnce } else { Stop::Gently });
     tokio::select! {
-        () = runs.all_ended() => return,
+        () = runs.wait_until_idle() => return,
         () = signals.next() => {}
         () = tokio::time::sleep(STUBBORN) => {}
     }
-    runs.end_all(Stop::AtOnce);
-    if tokio::time::timeout(STUBBORN, runs.all_ended()).await.is_err() {
+    runs.cancel_all(Stop::AtOnce);
+    if tokio::time::timeout(STUBBORN, runs.wait_until_idle()).await.is_err() {
         tracing::error!("processes of runs are left that cannot be ended");
     }
 }

@@ -116,5 +116,5 @@ pub async fn history_is_written(app: &App) {
 
 /// Ends all runs, as a server does that ends.
 pub fn end_all_runs(app: &App) {
-    app.runs.end_all(Stop::Gently);
+    app.runs.cancel_all(Stop::Gently);
 }
