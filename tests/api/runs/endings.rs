@@ -52,7 +52,7 @@ async fn a_cancel_that_was_answered_outlives_the_server() {
     let mut server = ServerProcess::start(&env);
     let run = server.run(&run["id"]).await;
     assert_eq!((&run["state"], &run["ending"]), (&json!("canceled"), &json!("asked")), "{run:#}");
-    assert!(run["explanation"].as_str().unwrap().contains("had just ended well"), "{run:#}");
+    assert!(run["explanation"].as_str().unwrap().contains("had just succeeded"), "{run:#}");
     server.signal(Signal::TERM);
     assert_eq!(server.wait(), Some(0));
 }
