@@ -34,7 +34,9 @@ fn the_committed_scripts_are_current() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_succeeds_on_a_fresh_demo() {
     let (dir, proxmox) = (tempfile::tempdir().unwrap(), DemoProxmox::start());
-    let client = Client::new(&demo::settings(dir.path(), &proxmox.inventory()));
+    let mut settings = demo::settings(dir.path(), &proxmox.inventory());
+    settings.insert("RANGE42_ENGINE".to_owned(), "auto".to_owned());
+    let client = Client::new(&settings);
     let base_url = client.serve().await;
 
     let lanes = stream::iter(lanes()).map(|lane| in_turn(lane, &base_url));

@@ -6,8 +6,8 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 
+use crate::support::installed;
 use crate::support::internals::Settings;
 use regex::Regex;
 use serde_json::{Value, json};
@@ -132,23 +132,9 @@ fn the_vault_password_is_the_one_that_was_given() {
     assert_eq!(settings, format!("{}\n\n", secret.display()));
 }
 
-/// What Compose makes of its files with these lines in `.env`, or none where it is not installed.
-/// It is Debian's `docker-compose`, or the plugin of Docker's own command.
-fn compose(arguments: &[&str], lines: &str) -> Option<Value> {
-    static COMMAND: OnceLock<Option<&[&str]>> = OnceLock::new();
-    let installed = |command: &[&str]| {
-        let run = Command::new(command[0]).args(&command[1..]).arg("version").output();
-        run.is_ok_and(|output| output.status.success())
-    };
-    let known: [&[&str]; 2] = [&["docker-compose"], &["docker", "compose"]];
-    let Some(command) = *COMMAND.get_or_init(|| known.into_iter().find(|c| installed(c))) else {
-        assert!(std::env::var_os("CI").is_none(), "CI must install docker-compose");
-        // What is printed would be shown only if the test failed.
-        let message =
-            "skipped: no docker-compose on PATH (Debian: apt-get install docker-compose)\n";
-        std::io::stderr().write_all(message.as_bytes()).unwrap();
-        return None;
-    };
+/// What Compose makes of its files with these lines in `.env`. It is Debian's `docker-compose`, or the plugin of Docker's own command.
+fn compose(arguments: &[&str], lines: &str) -> Value {
+    let command = installed(&[&["docker-compose"], &["docker", "compose"]]);
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(lines.as_bytes()).unwrap();
     let mut run = Command::new(command[0]);
@@ -160,7 +146,7 @@ fn compose(arguments: &[&str], lines: &str) -> Option<Value> {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {said}");
     assert!(!said.to_lowercase().contains("warn"), "{arguments:?}: {said}");
-    Some(yaml_serde::from_slice(&output.stdout).unwrap())
+    yaml_serde::from_slice(&output.stdout).unwrap()
 }
 
 #[test]
@@ -174,7 +160,7 @@ fn compose_accepts_every_profile() {
     ] {
         let mut arguments = file.to_vec();
         arguments.extend(profiles.iter().flat_map(|profile| ["--profile", profile]));
-        let Some(config) = compose(&arguments, "") else { return };
+        let config = compose(&arguments, "");
         let api = &config["services"]["api"];
         assert_eq!(api.get("ports").is_some(), file.is_empty(), "{arguments:?}");
         assert!(api["volumes"].to_string().contains("/keys"), "{arguments:?}");
@@ -195,7 +181,7 @@ fn gateway_lines() -> String {
 
 #[test]
 fn behind_the_gateway_nothing_else_is_published() {
-    let Some(config) = compose(&[], &gateway_lines()) else { return };
+    let config = compose(&[], &gateway_lines());
     let services = config["services"].as_object().unwrap();
     let published = services.iter().filter(|(_, service)| service.get("ports").is_some());
     assert_eq!(published.map(|(name, _)| name).collect::<Vec<_>>(), ["kong"]);
@@ -336,13 +322,8 @@ fn systemd_accepts_the_unit() {
     assert!(unit.contains(&format!("ExecStart={binary}\n")));
     // systemd looks for the program, which is not there where nothing is installed.
     fs::write(&copy, unit.replace(binary, "/bin/true")).unwrap();
-    let output = match Command::new("systemd-analyze").arg("verify").arg(&copy).output() {
-        Ok(output) => output,
-        Err(error) => {
-            eprintln!("skipped: systemd-analyze: {error}");
-            return;
-        }
-    };
+    let analyze = installed(&[&["systemd-analyze"]])[0];
+    let output = Command::new(analyze).arg("verify").arg(&copy).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     let about = said.lines().filter(|line| line.contains("range42")).collect::<Vec<_>>();
     assert!(about.is_empty() && output.status.success(), "{said}");

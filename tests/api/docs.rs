@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
 
+use crate::support::installed;
 use crate::support::internals;
 use crate::support::server::Client;
 use axum::http::Request;
@@ -90,34 +91,18 @@ fn the_routes_are_the_golden_ones() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_pages_work_in_a_browser_without_internet() {
-    let Some(browser) = browser() else { return };
+    let browser = installed(&[&["chromium"], &["chromium-browser"], &["google-chrome"]]);
     let dir = tempfile::tempdir().unwrap();
     let base_url = client(&dir).serve().await;
     for page in ["swagger", "redoc"] {
         let url = format!("{base_url}/docs/{page}");
-        let html = tokio::task::spawn_blocking({
-            let browser = browser.clone();
-            move || rendered(&browser, &url)
-        });
+        let html = tokio::task::spawn_blocking(move || rendered(browser[0], &url));
         let html = html.await.unwrap();
         for text in ["CR42 - API", "List the guests of a node", "Run a scenario by its name"] {
             assert!(html.contains(text), "{page} does not show {text:?}");
         }
         assert!(!html.contains("Failed to load"), "{page}");
     }
-}
-
-/// Debian's Chromium; without one the test is skipped, except in CI, which installs it.
-fn browser() -> Option<String> {
-    let found = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
-        let version = Command::new(name).arg("--version").stdout(Stdio::null()).status();
-        version.is_ok_and(|status| status.success())
-    });
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "CI must install chromium");
-        eprintln!("skipped: no chromium on PATH (Debian: apt-get install chromium)");
-    }
-    found.map(str::to_owned)
 }
 
 /// The page as the browser shows it when its scripts have run. Every other host is unknown to

@@ -34,22 +34,15 @@ impl ServerProcess {
     }
 
     /// Starts one on a disk of its own for `folder`, of so many bytes. Others see the disk in
-    /// the folder that [`Self::own_view_of`] names. None where the system does not allow it.
-    pub fn start_on_disk(folder: &Path, bytes: u64, env: &HashMap<String, String>) -> Option<Self> {
+    /// the folder that [`Self::own_view_of`] names. It takes
+    /// namespaces of users and mounts, which the system must allow.
+    pub fn start_on_disk(folder: &Path, bytes: u64, env: &HashMap<String, String>) -> Self {
         let namespace = ["--user", "--map-root-user", "--mount"];
         let mount = "mount -t tmpfs -o size=\"$1\" none \"$0\"";
-        let shell = |script: &str| {
-            let mut command = Command::new("unshare");
-            command.args(namespace).args(["sh", "-c", script]).arg(folder).arg(bytes.to_string());
-            command
-        };
-        let allowed = shell(mount).stderr(Stdio::null()).status();
-        if !allowed.is_ok_and(|status| status.success()) {
-            return None;
-        }
-        let mut command = shell(&format!("{mount} && shift && exec \"$@\""));
-        command.arg(env!("CARGO_BIN_EXE_range42-backend-api"));
-        Some(Self::start_by(command, env))
+        let mut command = Command::new("unshare");
+        command.args(namespace).args(["sh", "-c", &format!("{mount} && shift && exec \"$@\"")]);
+        command.arg(folder).arg(bytes.to_string()).arg(env!("CARGO_BIN_EXE_range42-backend-api"));
+        Self::start_by(command, env)
     }
 
     /// Where the rest of the system finds a folder as this server sees it.

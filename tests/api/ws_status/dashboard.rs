@@ -60,9 +60,19 @@ impl Server {
 
     /// How many clients the server counts.
     pub async fn clients(&self) -> usize {
+        self.measured("range42_websocket_clients ").await
+    }
+
+    /// How often the server has polled Proxmox with this result.
+    pub async fn polls(&self, result: &str) -> usize {
+        self.measured(&format!("range42_polls_total{{result=\"{result}\"}} ")).await
+    }
+
+    /// The number behind `name` in the metrics; a measure that is not there yet is 0.
+    async fn measured(&self, name: &str) -> usize {
         let measured = self.client.get("/metrics").await.text;
-        let line = measured.lines().find_map(|l| l.strip_prefix("range42_websocket_clients "));
-        line.unwrap().parse().unwrap()
+        let number = measured.lines().find_map(|line| line.strip_prefix(name));
+        number.map_or(0, |number| number.parse().unwrap())
     }
 
     /// Waits until the server has so many clients.
