@@ -148,7 +148,7 @@ impl Screen {
         if let Some(error) = &run.error {
             eprintln!("{error}");
         }
-        let succeeded = run.state == crate::runs::State::Succeeded;
+        let succeeded = run.state == crate::runs::RunState::Succeeded;
         if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }

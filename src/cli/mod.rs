@@ -217,7 +217,7 @@ fn consumers_file(file: &Path) -> io::Result<String> {
 ///
 /// # Blocking
 ///
-/// Until the server has answered, or for 2 s.
+/// Until the server responds, for at most 2 s.
 pub fn healthcheck(settings: &Settings) -> ExitCode {
     let host = local_host(settings);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -225,11 +225,8 @@ pub fn healthcheck(settings: &Settings) -> ExitCode {
         Err(error) => return failed(&error),
     };
     match runtime.block_on(runs::health(&local_url(settings), HEALTH_TIMEOUT)) {
-        Ok(answer) if answer.status() == StatusCode::OK => ExitCode::SUCCESS,
-        Ok(answer) => {
-            let line = format!("{:?} {}", answer.version(), answer.status());
-            failed(&format!("the server answered {line:?}"))
-        }
+        Ok(response) if response.status() == StatusCode::OK => ExitCode::SUCCESS,
+        Ok(response) => failed(&format!("the server responded with {}", response.status())),
         Err(error) => failed(&format!("{host}:{}: {error}", settings.port)),
     }
 }

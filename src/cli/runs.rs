@@ -59,7 +59,7 @@ enum Action {
 ///
 /// # Blocking
 ///
-/// Until the server has answered, or the run that is followed has ended.
+/// Until the server responds, or the followed run ends.
 pub fn runs(settings: &Settings, command: RunsCommand) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -163,10 +163,10 @@ async fn list(
             query.push_str(&format!("&{name}={value}"));
         }
     }
-    let answer: Value =
+    let response: Value =
         server.send(Method::GET, &query, &[]).await?.json().await.map_err(root_cause)?;
     let runs: Vec<Record> =
-        serde_json::from_value(answer["runs"].clone()).map_err(|e| e.to_string())?;
+        serde_json::from_value(response["runs"].clone()).map_err(|e| e.to_string())?;
     let mut out = io::stdout().lock();
     let line = |out: &mut dyn Write, fields: [&str; 6]| {
         let [id, state, node, duration, consumer, operation] = fields;
@@ -189,9 +189,9 @@ async fn list(
 }
 
 async fn cancel(server: &Server, id: &str) -> Result<ExitCode, String> {
-    let answer = server.send(Method::POST, &format!("/{id}/cancel"), &[]).await?;
-    let answer: Value = answer.json().await.map_err(root_cause)?;
-    let text = |member: &str| answer[member].as_str().unwrap_or_default().to_owned();
+    let response = server.send(Method::POST, &format!("/{id}/cancel"), &[]).await?;
+    let response: Value = response.json().await.map_err(root_cause)?;
+    let text = |member: &str| response[member].as_str().unwrap_or_default().to_owned();
     println!("{}", text("explanation"));
     if !text("note").is_empty() && io::stdout().is_terminal() {
         println!("{}", text("note"));

@@ -111,7 +111,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     built.status.close_all().await;
     close.send_replace(true);
     let _ = serving.await;
-    built.runs.written(LAST_WRITE).await;
+    built.runs.flush_history(LAST_WRITE).await;
     tracing::info!("ended");
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::runs::claims::{Claim, Claimed};
 use crate::runs::log::files::LogFiles;
 use crate::runs::scheduler::Queue;
 use crate::runs::store::sqlite::History;
-use crate::runs::{Asked, Ending, Run, RunMetrics};
+use crate::runs::{Ending, Run, RunMetrics, RunRequest};
 
 /// What the runs of a server share.
 pub(super) struct RunContext {
@@ -51,22 +51,22 @@ pub(super) struct JoinableRun {
 
 impl ActiveRuns {
     /// Returns the run that `request` joins, if there is one.
-    pub(super) fn joined_by(&self, request: &Asked) -> Option<&Arc<Run>> {
-        let run = &self.joinable.get(request.same.as_ref()?)?.run;
-        run.view().record.ending.is_none().then_some(run)
+    pub(super) fn joined_by(&self, request: &RunRequest) -> Option<&Arc<Run>> {
+        let run = &self.joinable.get(request.join_key.as_ref()?)?.run;
+        run.snapshot().record.ending.is_none().then_some(run)
     }
 
     /// Makes `run` joinable, and every earlier run that conflicts with it no longer joinable.
     ///
     /// After delete, start, delete of one guest, the second delete must not join the first: the
     /// guest was changed in between. Two deletes do not undo each other, so both stay joinable.
-    pub(super) fn make_joinable(&mut self, run: &Arc<Run>, request: &Asked) {
+    pub(super) fn make_joinable(&mut self, run: &Arc<Run>, request: &RunRequest) {
         let mut claimed = Claimed::default();
         claimed.add(run.id, &request.claims);
         self.joinable.retain(|_, earlier| {
             (request.deletes && earlier.deletes) || claimed.conflict(&earlier.claims).is_none()
         });
-        if let Some(key) = &request.same {
+        if let Some(key) = &request.join_key {
             let (run, claims) = (run.clone(), request.claims.clone());
             let joinable = JoinableRun { run, claims, deletes: request.deletes };
             self.joinable.insert(key.clone(), joinable);
@@ -98,8 +98,8 @@ impl RunContext {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Requests the end of a run, and stores the request, so that a restart after a kill knows of
-    /// it. Returns false if the run has already ended.
+    /// Requests the end of a run, and stores the request for recovery after a kill. Returns false if
+    /// the run has already ended.
     pub(super) fn request_end(&self, run: &Run, ending: Ending, stop: Stop) -> bool {
         let active = self.active();
         self.request_end_locked(&active, run, ending, stop)
@@ -127,7 +127,7 @@ impl RunContext {
     /// The lock keeps versions in order: without it, an older version could overwrite a newer one,
     /// or the end of the run with its result.
     pub(super) fn upsert_locked(&self, _: &ActiveRuns, run: &Run) {
-        self.history.upsert(run.view().record, Value::Null);
+        self.history.upsert(run.snapshot().record, Value::Null);
     }
 
     /// Starts the `admitted` runs, and updates the queue positions of those that wait.

@@ -16,10 +16,10 @@ use crate::runs::record::{Record, now};
 use crate::runs::recorder::Recorder;
 use crate::runs::secrets;
 use crate::runs::state::NOT_UNDONE;
-use crate::runs::{Asked, Ended, Ending, Outcome, Run, State, worker};
+use crate::runs::{Ending, Outcome, Run, RunRequest, RunResult, RunState, worker};
 
 /// Drives a run to its end.
-pub(super) async fn drive(context: Arc<RunContext>, run: Arc<Run>, request: Asked) {
+pub(super) async fn drive(context: Arc<RunContext>, run: Arc<Run>, request: RunRequest) {
     let stop = run.stop();
     let admitted = tokio::select! {
         biased;
@@ -39,15 +39,20 @@ pub(super) async fn drive(context: Arc<RunContext>, run: Arc<Run>, request: Aske
         // Boxed, so that queued runs do not pay for the memory of running ones.
         Box::pin(execute(&context, &run, request, redaction.clone())).await
     } else {
-        Outcome::Ended(Ended::default())
+        Outcome::Finished(RunResult::default())
     };
     finish(&context, &run, outcome, &redaction).await;
 }
 
 /// Executes the plan within the time limit. A panic is an outcome too.
-async fn execute(context: &RunContext, run: &Run, request: Asked, redaction: Redaction) -> Outcome {
+async fn execute(
+    context: &RunContext,
+    run: &Run,
+    request: RunRequest,
+    redaction: Redaction,
+) -> Outcome {
     let log = context.logs.create(run.id);
-    let playbooks = run.view().record.progress.playbooks;
+    let playbooks = run.snapshot().record.progress.playbooks;
     let recorder = Recorder::new(redaction, log, playbooks, Some(context.metrics.clone()));
     let work = worker::execute(context, run, request.plan, recorder);
     let work = AssertUnwindSafe(work).catch_unwind();
@@ -71,7 +76,7 @@ async fn execute(context: &RunContext, run: &Run, request: Asked, redaction: Red
         Err(_) => {
             end_processes(run, Stop::AtOnce).await;
             let reason = "the server had an internal error while the run was in progress";
-            Outcome::Unclear(reason.to_owned())
+            Outcome::Unknown(reason.to_owned())
         }
     }
 }
@@ -92,13 +97,13 @@ async fn end_processes(run: &Run, at_least: Stop) {
 async fn finish(context: &RunContext, run: &Run, outcome: Outcome, redaction: &Redaction) {
     let outcome = redacted(outcome, redaction);
     loop {
-        let before = run.view().record;
+        let before = run.snapshot().record;
         if before.ending.is_some() && before.started.is_some() {
             end_processes(run, Stop::Gently).await;
         }
         let (record, outcome) = conclude(before, outcome.clone());
         let result = match &outcome {
-            Outcome::Ended(ended) => Value::Array(ended.result.clone()),
+            Outcome::Finished(ended) => Value::Array(ended.result.clone()),
             _ => Value::Null,
         };
         // Under the lock, so that a client that sees the end finds the run in the history.
@@ -129,10 +134,10 @@ pub(super) fn conclude(mut record: Record, outcome: Outcome) -> (Record, Outcome
             record.state = ending.state();
             record.explanation = explain_early_end(&record, ending, &outcome);
             let ended = match outcome {
-                Outcome::Ended(ended) => ended,
-                _ => Ended::default(),
+                Outcome::Finished(ended) => ended,
+                _ => RunResult::default(),
             };
-            Outcome::Ended(Ended { error: Some(record.explanation.clone()), ..ended })
+            Outcome::Finished(RunResult { error: Some(record.explanation.clone()), ..ended })
         }
         None => {
             (record.state, record.explanation) = state_and_explanation(&outcome);
@@ -140,41 +145,41 @@ pub(super) fn conclude(mut record: Record, outcome: Outcome) -> (Record, Outcome
         }
     };
     match &outcome {
-        Outcome::Ended(ended) => {
+        Outcome::Finished(ended) => {
             record.rc = ended.rc;
             record.error.clone_from(&ended.error);
         }
         Outcome::NotFound(reason)
         | Outcome::Refused(reason)
         | Outcome::Failed(reason)
-        | Outcome::Unclear(reason) => record.error = Some(reason.clone()),
+        | Outcome::Unknown(reason) => record.error = Some(reason.clone()),
     }
     (record, outcome)
 }
 
 /// The state and explanation of a run whose end was not requested.
-fn state_and_explanation(outcome: &Outcome) -> (State, String) {
+fn state_and_explanation(outcome: &Outcome) -> (RunState, String) {
     match outcome {
-        Outcome::Ended(Ended { rc: Some(0), .. }) => {
-            (State::Succeeded, "The run succeeded.".to_owned())
+        Outcome::Finished(RunResult { rc: Some(0), .. }) => {
+            (RunState::Succeeded, "The run succeeded.".to_owned())
         }
-        Outcome::Ended(Ended { rc: Some(rc), .. }) => {
-            (State::Failed, format!("A playbook failed with exit code {rc}."))
+        Outcome::Finished(RunResult { rc: Some(rc), .. }) => {
+            (RunState::Failed, format!("A playbook failed with exit code {rc}."))
         }
-        Outcome::Ended(Ended { rc: None, reported: true, .. }) => {
+        Outcome::Finished(RunResult { rc: None, reported: true, .. }) => {
             let explanation = "A playbook was terminated by a signal that the server did not send.";
-            (State::Failed, explanation.to_owned())
+            (RunState::Failed, explanation.to_owned())
         }
-        Outcome::Ended(Ended { rc: None, reported: false, .. }) => {
+        Outcome::Finished(RunResult { rc: None, reported: false, .. }) => {
             let explanation = "ansible-runner was killed, so it is unknown how far the playbook \
                                got. Its remaining processes were stopped.";
-            (State::Unknown, explanation.to_owned())
+            (RunState::Unknown, explanation.to_owned())
         }
-        Outcome::NotFound(reason) => (State::Failed, format!("Nothing was changed: {reason}.")),
-        Outcome::Refused(reason) => (State::Failed, format!("Nothing was started: {reason}.")),
-        Outcome::Failed(reason) => (State::Failed, format!("The run failed: {reason}.")),
-        Outcome::Unclear(reason) => {
-            (State::Unknown, format!("The outcome of the run is unknown: {reason}."))
+        Outcome::NotFound(reason) => (RunState::Failed, format!("Nothing was changed: {reason}.")),
+        Outcome::Refused(reason) => (RunState::Failed, format!("Nothing was started: {reason}.")),
+        Outcome::Failed(reason) => (RunState::Failed, format!("The run failed: {reason}.")),
+        Outcome::Unknown(reason) => {
+            (RunState::Unknown, format!("The outcome of the run is unknown: {reason}."))
         }
     }
 }
@@ -185,7 +190,7 @@ fn explain_early_end(record: &Record, ending: Ending, outcome: &Outcome) -> Stri
         return format!("{} before it started. Nothing was changed.", ending.reason());
     }
     let late = match outcome {
-        Outcome::Ended(Ended { rc: Some(0), .. }) => " A playbook had just succeeded.",
+        Outcome::Finished(RunResult { rc: Some(0), .. }) => " A playbook had just succeeded.",
         _ => "",
     };
     format!("{}.{late} Its processes on this server have ended. {NOT_UNDONE}", ending.reason())
@@ -194,11 +199,11 @@ fn explain_early_end(record: &Record, ending: Ending, outcome: &Outcome) -> Stri
 fn redacted(mut outcome: Outcome, redaction: &Redaction) -> Outcome {
     match &mut outcome {
         // Its values and its error come from job events, which the recorder has redacted.
-        Outcome::Ended(_) => {}
+        Outcome::Finished(_) => {}
         Outcome::NotFound(text)
         | Outcome::Refused(text)
         | Outcome::Failed(text)
-        | Outcome::Unclear(text) => *text = redaction.text(text),
+        | Outcome::Unknown(text) => *text = redaction.text(text),
     }
     outcome
 }
@@ -206,7 +211,7 @@ fn redacted(mut outcome: Outcome, redaction: &Redaction) -> Outcome {
 fn log_end(record: &Record) {
     let (state, rc, error) = (record.state.name(), record.rc, record.error.as_deref());
     match record.state {
-        State::Succeeded => tracing::info!(state, rc, "run ended"),
+        RunState::Succeeded => tracing::info!(state, rc, "run ended"),
         _ => tracing::warn!(state, rc, error, "run ended"),
     }
     let Phases { queue_ms, look_up_ms, prepare_ms, start_ms, play_ms, end_ms, clean_up_ms } =

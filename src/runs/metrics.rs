@@ -7,13 +7,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 
-use super::State;
+use super::RunState;
 use crate::ansible::executor;
 use crate::telemetry::metrics::Registry;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RunLabels {
-    state: State,
+    state: RunState,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -21,7 +21,7 @@ struct EngineLabels {
     engine: &'static str,
 }
 
-impl EncodeLabelValue for State {
+impl EncodeLabelValue for RunState {
     fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
         EncodeLabelValue::encode(&self.name(), encoder)
     }
@@ -74,7 +74,7 @@ impl RunMetrics {
         registry.register("queue_length", waiting, metrics.queue_length.clone());
         let build = [("version", env!("CARGO_PKG_VERSION")), ("engine", engine)];
         registry.register("build", "The version and the configured engine", Info::new(build));
-        for state in State::ALL {
+        for state in RunState::ALL {
             if state.is_final() {
                 drop(metrics.ended.get_or_create(&RunLabels { state }));
             } else {
@@ -85,8 +85,8 @@ impl RunMetrics {
     }
 
     /// Sets the number of active runs in each state.
-    pub fn set_active(&self, states: &[State]) {
-        for state in State::ALL.into_iter().filter(|state| !state.is_final()) {
+    pub fn set_active(&self, states: &[RunState]) {
+        for state in RunState::ALL.into_iter().filter(|state| !state.is_final()) {
             let count = states.iter().filter(|other| **other == state).count();
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.active.get_or_create(&RunLabels { state }).set(count);
@@ -102,7 +102,7 @@ impl RunMetrics {
     }
 
     /// Counts a run that ended in `state`, `seconds` after its start if it had started.
-    pub fn count_ended(&self, state: State, seconds: Option<f64>) {
+    pub fn count_ended(&self, state: RunState, seconds: Option<f64>) {
         self.ended.get_or_create(&RunLabels { state }).inc();
         seconds.into_iter().for_each(|seconds| self.seconds.observe(seconds));
     }

@@ -26,8 +26,8 @@ pub mod store;
 mod worker;
 
 pub use crate::runs::metrics::RunMetrics;
-pub use crate::runs::outcome::{Ended, Outcome};
-pub use crate::runs::run::{Run, View};
+pub use crate::runs::outcome::{Outcome, RunResult};
+pub use crate::runs::run::{Run, RunSnapshot};
 pub use crate::runs::service::{AnyRun, ReadError, Runs, StartError};
-pub use crate::runs::spec::{Asked, Plan, Step};
-pub use crate::runs::state::{Ending, State};
+pub use crate::runs::spec::{Plan, RunRequest, Step};
+pub use crate::runs::state::{Ending, RunState};

@@ -6,7 +6,7 @@ use serde_json::Value;
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// The run ended with a result: its playbooks finished, failed or were stopped.
-    Ended(Ended),
+    Finished(RunResult),
     /// The guest does not exist.
     NotFound(String),
     /// The server's configuration does not allow the run. Nothing was started.
@@ -14,12 +14,12 @@ pub enum Outcome {
     /// The run failed without a result.
     Failed(String),
     /// There is no trustworthy report of how the run ended.
-    Unclear(String),
+    Unknown(String),
 }
 
 /// The result of a run.
 #[derive(Debug, Clone, Default)]
-pub struct Ended {
+pub struct RunResult {
     /// The exit code of ansible-playbook, or `None` if a signal terminated it.
     pub rc: Option<i32>,
     /// The values reported for the plan's action.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::ansible::events::{EventData, JobEvent};
 use crate::runs::phases::Phases;
-use crate::runs::state::{Ending, State};
+use crate::runs::state::{Ending, RunState};
 
 /// A run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct Record {
     /// The consumer, as identified by the gateway.
     pub consumer: Option<String>,
     /// The state.
-    pub state: State,
+    pub state: RunState,
     /// Why the run is in this state, in full sentences.
     pub explanation: String,
     /// The position in the queue, while the run is queued.

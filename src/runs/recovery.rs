@@ -28,7 +28,7 @@ use crate::runs::record::Record;
 use crate::runs::recorder::Recorder;
 use crate::runs::secrets;
 use crate::runs::store::sqlite::History;
-use crate::runs::{Ended, Outcome, State};
+use crate::runs::{Outcome, RunResult, RunState};
 
 /// A file in the directory of a run, written before recovery ends its processes. An exit code that
 /// ansible-runner reports after that is not the playbook's own.
@@ -44,6 +44,14 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const PAGE_BYTES: usize = 1024 * 1024;
 
 /// Writes the record of a run into the directory of the run.
+///
+/// # Errors
+///
+/// If the file cannot be written.
+///
+/// # Blocking
+///
+/// Writes a file.
 pub(super) fn write_run_record(dir: &Path, record: &Record) -> io::Result<()> {
     fs::write(dir.join(RECORD_FILE), serde_json::to_vec(record)?)
 }
@@ -117,11 +125,19 @@ pub(super) fn terminate_leftovers(runs_dir: &Path) {
 
 /// Settles all runs that an earlier server left unfinished. The caller holds the lock of the data
 /// dir, so that server is not running any more.
+///
+/// # Errors
+///
+/// If the history or the directory of runs cannot be read.
+///
+/// # Blocking
+///
+/// Reads and removes files, and waits for processes to end.
 pub(super) fn recover(settings: &Settings, history: &History, logs: &LogFiles) -> io::Result<()> {
     let mut unfinished = history.unfinished().map_err(io::Error::other)?;
     let known = history.ids().map_err(io::Error::other)?;
     let leftovers = leftovers(&settings.runs_dir)?;
-    // A run is missing in the history if that could not be written.
+    // A run is missing from the history if that could not be written.
     let unknown = leftovers.iter().filter(|leftover| !known.contains(&leftover.id));
     unfinished.extend(unknown.filter_map(Leftover::record));
     let ends: Vec<Termination> = leftovers.iter().map(Leftover::terminate).collect();
@@ -185,7 +201,7 @@ fn settle(
     leftover: Option<&Leftover>,
     Termination { reported, was_alive }: Termination,
 ) {
-    let unstarted = record.state == State::Queued && leftover.is_none() && !was_alive;
+    let unstarted = record.state == RunState::Queued && leftover.is_none() && !was_alive;
     let (record, outcome) = if unstarted {
         conclude_unstarted(record)
     } else {
@@ -196,7 +212,7 @@ fn settle(
         explanation = record.explanation, "settled a run that an earlier server left unfinished"
     );
     let result = match outcome {
-        Outcome::Ended(ended) => Value::Array(ended.result),
+        Outcome::Finished(ended) => Value::Array(ended.result),
         _ => Value::Null,
     };
     history.upsert(record, result);
@@ -205,11 +221,11 @@ fn settle(
 fn conclude_unstarted(mut record: Record) -> (Record, Outcome) {
     record.ended = Some(crate::runs::record::now());
     record.queue = None;
-    record.state = State::Canceled;
+    record.state = RunState::Canceled;
     record.explanation =
         "The server stopped before this run started. Nothing was changed.".to_owned();
     record.error = Some(record.explanation.clone());
-    (record, Outcome::Ended(Ended::default()))
+    (record, Outcome::Finished(RunResult::default()))
 }
 
 /// Decides from the files of the run how it ended.
@@ -236,30 +252,31 @@ fn conclude_from_files(
     record.update(recorder.recorded());
     let last = record.progress.playbook >= record.progress.playbooks;
     let error = report.failure.line(reported.flatten());
-    let ended = Ended { result: report.values, log_from: report.log_from, ..Ended::default() };
+    let ended =
+        RunResult { result: report.values, log_from: report.log_from, ..RunResult::default() };
     let outcome = match reported {
         Some(Some(0)) if last && complete => {
-            Outcome::Ended(Ended { rc: Some(0), reported: true, ..ended })
+            Outcome::Finished(RunResult { rc: Some(0), reported: true, ..ended })
         }
-        Some(Some(0)) => Outcome::Unclear(
+        Some(Some(0)) => Outcome::Unknown(
             "the server stopped before all playbooks of the run had started".to_owned(),
         ),
         Some(rc @ Some(_)) => {
-            Outcome::Ended(Ended { rc, error: Some(error), reported: true, ..ended })
+            Outcome::Finished(RunResult { rc, error: Some(error), reported: true, ..ended })
         }
-        Some(None) | None if was_alive => Outcome::Unclear(
+        Some(None) | None if was_alive => Outcome::Unknown(
             "the server stopped while the run was in progress, and ended the remaining processes \
              at its next start"
                 .to_owned(),
         ),
-        Some(None) | None => Outcome::Unclear(
+        Some(None) | None => Outcome::Unknown(
             "the server stopped while the run was in progress, and no processes were left at its \
              next start"
                 .to_owned(),
         ),
     };
     let (mut record, outcome) = conclude(record, outcome);
-    if record.state == State::Succeeded || record.state == State::Failed {
+    if record.state == RunState::Succeeded || record.state == RunState::Failed {
         record.explanation.push_str(" The server was not running at that time.");
     }
     (record, outcome)

@@ -19,7 +19,7 @@ use crate::runs::phases::Phases;
 use crate::runs::record::{self, HostCounts, Progress, Record};
 use crate::runs::scheduler::QueueFull;
 use crate::runs::store::sqlite::{Filter, History, StoredRun};
-use crate::runs::{Asked, Ending, Run, RunMetrics, State, Step, lifecycle, recovery};
+use crate::runs::{Ending, Run, RunMetrics, RunRequest, RunState, Step, lifecycle, recovery};
 
 /// Why a run was not started.
 #[derive(Debug, Error)]
@@ -94,7 +94,7 @@ impl Runs {
     /// # Errors
     ///
     /// If the queue is full or the server is shutting down.
-    pub fn start(&self, request: Asked) -> Result<Arc<Run>, StartError> {
+    pub fn start(&self, request: RunRequest) -> Result<Arc<Run>, StartError> {
         let context = &self.context;
         let mut active = context.active();
         if active.closed {
@@ -152,7 +152,8 @@ impl Runs {
     ///
     /// Reads the database.
     pub fn list(&self, filter: &Filter, count: usize) -> Result<(Vec<Record>, bool), ReadError> {
-        let active = self.context.active().by_id.values().map(|run| run.view().record).collect();
+        let active =
+            self.context.active().by_id.values().map(|run| run.snapshot().record).collect();
         Ok(self.context.history.list(filter, count, active)?)
     }
 
@@ -205,8 +206,8 @@ impl Runs {
 
     /// Updates the gauges of the active runs and of the engine.
     pub fn update_metrics(&self) {
-        let states: Vec<State> =
-            self.context.active().by_id.values().map(|run| run.view().record.state).collect();
+        let states: Vec<RunState> =
+            self.context.active().by_id.values().map(|run| run.snapshot().record.state).collect();
         self.context.metrics.set_active(&states);
         self.context.metrics.set_engine(self.context.engine.serves());
     }
@@ -226,7 +227,7 @@ impl Runs {
         let mut active = self.context.active();
         active.closed = true;
         for run in active.by_id.values() {
-            if run.view().record.state == State::Queued {
+            if run.snapshot().record.state == RunState::Queued {
                 self.context.request_end_locked(&active, run, Ending::Shutdown, Stop::Gently);
             }
         }
@@ -246,13 +247,13 @@ impl Runs {
     }
 
     /// Waits until the history is written, for at most `timeout`.
-    pub async fn written(&self, timeout: Duration) {
+    pub async fn flush_history(&self, timeout: Duration) {
         self.context.history.flush(timeout).await;
     }
 }
 
 /// The record of a run that has just been accepted.
-fn new_record(id: Uuid, request: &Asked) -> Record {
+fn new_record(id: Uuid, request: &RunRequest) -> Record {
     let steps = &request.plan.steps;
     let playbooks = steps.iter().filter(|step| matches!(step, Step::Playbook { .. })).count();
     Record {
@@ -261,7 +262,7 @@ fn new_record(id: Uuid, request: &Asked) -> Record {
         node: request.plan.node.clone(),
         guests: request.guests.clone(),
         consumer: request.consumer.clone(),
-        state: State::Queued,
+        state: RunState::Queued,
         explanation: "The run was accepted.".to_owned(),
         queue: None,
         created: record::now(),

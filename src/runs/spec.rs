@@ -7,7 +7,7 @@ use crate::runs::claims::Claim;
 
 /// A request for a run.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct RunRequest {
     /// What the run does.
     pub plan: Plan,
     /// The ids of the guests named in the request.
@@ -15,7 +15,7 @@ pub struct Asked {
     /// What the run may change. Runs with conflicting claims do not run at the same time.
     pub claims: Vec<Claim>,
     /// A request with the same key joins this run while it is active. With `None`, none does.
-    pub same: Option<String>,
+    pub join_key: Option<String>,
     /// Whether the run deletes what it claims.
     pub deletes: bool,
     /// The secrets in the request, to be redacted from everything that is stored.

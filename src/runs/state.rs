@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum RunState {
     /// The run is in the queue. Nothing has been started.
     Queued,
     /// The run is in progress.
@@ -24,7 +24,7 @@ pub enum State {
     Unknown,
 }
 
-impl State {
+impl RunState {
     /// All states, in the order in which a run can pass through them.
     pub const ALL: [Self; 8] = [
         Self::Queued,
@@ -93,10 +93,10 @@ pub const NOT_UNDONE: &str = "Tasks that Proxmox has accepted continue there, an
 
 impl Ending {
     /// The final state of a run that is ended for this reason.
-    pub fn state(self) -> State {
+    pub fn state(self) -> RunState {
         match self {
-            Self::Asked | Self::Shutdown => State::Canceled,
-            Self::TimeLimit => State::TimedOut,
+            Self::Asked | Self::Shutdown => RunState::Canceled,
+            Self::TimeLimit => RunState::TimedOut,
         }
     }
 
@@ -116,13 +116,13 @@ mod tests {
 
     #[test]
     fn final_states_have_no_successor() {
-        for state in State::ALL {
-            let next: Vec<State> =
-                State::ALL.into_iter().filter(|next| state.may_become(*next)).collect();
+        for state in RunState::ALL {
+            let next: Vec<RunState> =
+                RunState::ALL.into_iter().filter(|next| state.may_become(*next)).collect();
             assert_eq!(state.is_final(), next.is_empty(), "{state:?} → {next:?}");
-            assert_eq!(State::of_name(state.name()), Some(state));
+            assert_eq!(RunState::of_name(state.name()), Some(state));
             assert_eq!(serde_json::to_value(state).unwrap(), state.name());
         }
-        assert!(!State::Canceling.may_become(State::Succeeded));
+        assert!(!RunState::Canceling.may_become(RunState::Succeeded));
     }
 }

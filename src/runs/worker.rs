@@ -24,7 +24,7 @@ use crate::runs::look_up::Guest;
 use crate::runs::phases::{Phase, Stopwatch};
 use crate::runs::recorder::{PlaybookReport, Recorder};
 use crate::runs::recovery;
-use crate::runs::{Ended, Outcome, Plan, Run, Step};
+use crate::runs::{Outcome, Plan, Run, RunResult, Step};
 
 /// The most characters of a task result that ansible-runner passes on. Its default is 700,000
 /// (ansible-runner 2.4, `MAX_EVENT_RES`); a long list of guests exceeds that, and would come back
@@ -51,9 +51,9 @@ pub(super) async fn execute(
     outcome
 }
 
-fn ended(End { rc, reported }: End, report: PlaybookReport) -> Ended {
+fn run_result(End { rc, reported }: End, report: PlaybookReport) -> RunResult {
     let error = (rc != Some(0)).then(|| report.failure.line(rc));
-    Ended { rc, result: report.values, log_from: report.log_from, error, reported }
+    RunResult { rc, result: report.values, log_from: report.log_from, error, reported }
 }
 
 /// The execution of one run.
@@ -98,7 +98,7 @@ impl Worker<'_> {
     async fn execute_steps(&mut self, plan: Plan) -> Outcome {
         let (action, node) = (plan.action, plan.node);
         let mut found: Option<Guest> = None;
-        let mut last = Ended { rc: Some(0), reported: true, ..Ended::default() };
+        let mut last = RunResult { rc: Some(0), reported: true, ..RunResult::default() };
         for step in plan.steps {
             match step {
                 Step::LookUp { vm_id, playbook, name_wanted } => {
@@ -117,7 +117,7 @@ impl Worker<'_> {
                     let inventory = self.context.settings.inventory.clone();
                     let invocation = Invocation { playbook, inventory, limit, tags, extra_vars };
                     match self.run_playbook(&invocation, action).await {
-                        Ok((end, report)) => last = ended(end, report),
+                        Ok((end, report)) => last = run_result(end, report),
                         Err(outcome) => return outcome,
                     }
                     if last.rc != Some(0) {
@@ -126,7 +126,7 @@ impl Worker<'_> {
                 }
             }
         }
-        Outcome::Ended(last)
+        Outcome::Finished(last)
     }
 
     /// Looks a guest up in the Proxmox API if the inventory has credentials for it, else with a
@@ -212,7 +212,7 @@ impl Worker<'_> {
         let report = self.recorder.as_mut().map(Recorder::end_playbook).unwrap_or_default();
         match end {
             Ok(end) => Ok((end, report)),
-            Err(e) if e.leaves_doubt() => Err(Outcome::Unclear(e.to_string())),
+            Err(e) if e.leaves_doubt() => Err(Outcome::Unknown(e.to_string())),
             Err(e) => Err(Outcome::Failed(e.to_string())),
         }
     }
@@ -231,7 +231,7 @@ impl Worker<'_> {
 
 /// The outcome of a run that was stopped between two playbooks. The reason is added at its end.
 fn stopped() -> Outcome {
-    Outcome::Ended(Ended::default())
+    Outcome::Finished(RunResult::default())
 }
 
 /// Removes the private data dir on a blocking thread, even if this future is dropped.
@@ -268,7 +268,7 @@ async fn prepare(
     let run_id = run.id.to_string();
     let env = environment(context, &run_id);
     let (runs_dir, invocation, record) =
-        (context.settings.runs_dir.clone(), invocation.clone(), run.view().record);
+        (context.settings.runs_dir.clone(), invocation.clone(), run.snapshot().record);
     let made = tokio::task::spawn_blocking(move || {
         let workdir = Workdir::create(&runs_dir, &run_id, &invocation, &env)?;
         recovery::write_run_record(workdir.path(), &record)?;

@@ -33,7 +33,7 @@ pub struct RunBody {
     /// The consumer, as identified by the gateway.
     pub consumer: Option<String>,
     /// The state.
-    pub state: State,
+    pub state: RunState,
     /// Why the run is in this state, in full sentences.
     pub explanation: String,
     /// The position in the queue, while the run is queued.
@@ -124,8 +124,9 @@ pub struct Phases {
 
 /// The state of a run.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = State)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum RunState {
     /// The run is in the queue. Nothing has been started.
     Queued,
     /// The run is in progress.
@@ -221,17 +222,17 @@ impl From<phases::Phases> for Phases {
     }
 }
 
-impl From<state::State> for State {
-    fn from(from: state::State) -> Self {
+impl From<state::RunState> for RunState {
+    fn from(from: state::RunState) -> Self {
         match from {
-            state::State::Queued => Self::Queued,
-            state::State::Running => Self::Running,
-            state::State::Canceling => Self::Canceling,
-            state::State::Succeeded => Self::Succeeded,
-            state::State::Failed => Self::Failed,
-            state::State::Canceled => Self::Canceled,
-            state::State::TimedOut => Self::TimedOut,
-            state::State::Unknown => Self::Unknown,
+            state::RunState::Queued => Self::Queued,
+            state::RunState::Running => Self::Running,
+            state::RunState::Canceling => Self::Canceling,
+            state::RunState::Succeeded => Self::Succeeded,
+            state::RunState::Failed => Self::Failed,
+            state::RunState::Canceled => Self::Canceled,
+            state::RunState::TimedOut => Self::TimedOut,
+            state::RunState::Unknown => Self::Unknown,
         }
     }
 }

@@ -7,7 +7,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::http::runs::PATH;
 use crate::http::runs::body::RunBody;
 use crate::operations::tags;
-use crate::runs::State;
+use crate::runs::RunState;
 
 /// Returns the members of the document's `paths`.
 pub fn paths() -> Map<String, Value> {
@@ -32,26 +32,26 @@ pub fn paths() -> Map<String, Value> {
         PATH.to_owned(),
         json!({ "get": operation(
             "get_runs", "List runs, newest first", list_parameters(),
-            &[("200", answer("A page of runs.", "RunList")), ("400", bad()), ("503", unreadable())],
+            &[("200", response("A page of runs.", "RunList")), ("400", bad()), ("503", unreadable())],
         )}),
     );
     paths.insert(one.clone(), json!({
         "get": operation(
             "get_runs_run_id", "Read a run", vec![run_id()],
-            &[("200", answer("The run.", "RunWithResult")), ("404", missing()), ("503", unreadable())],
+            &[("200", response("The run.", "RunWithResult")), ("404", missing()), ("503", unreadable())],
         ),
         "delete": operation(
             "delete_runs_run_id", "Delete a run that has ended", vec![run_id()],
-            &[("204", json!({ "description": "The run and its log are deleted." })), ("404", missing()), ("409", answer("The run has not ended.", "Detail")), ("503", unreadable())],
+            &[("204", json!({ "description": "The run and its log are deleted." })), ("404", missing()), ("409", response("The run has not ended.", "Detail")), ("503", unreadable())],
         ),
     }));
     paths.insert(format!("{one}/log"), json!({ "get": operation(
         "get_runs_run_id_log", "Read the log of a run", page_of("line", 0),
-        &[("200", answer("Lines of the log.", "RunLogPage")), ("400", bad()), ("404", missing()), ("503", unreadable())],
+        &[("200", response("Lines of the log.", "RunLogPage")), ("400", bad()), ("404", missing()), ("503", unreadable())],
     )}));
     paths.insert(format!("{one}/job_events"), json!({ "get": operation(
         "get_runs_run_id_job_events", "Read the job events of a run", page_of("event", 1),
-        &[("200", answer("Job events.", "RunJobEvents")), ("400", bad()), ("404", missing()), ("503", unreadable())],
+        &[("200", response("Job events.", "RunJobEvents")), ("400", bad()), ("404", missing()), ("503", unreadable())],
     )}));
     paths.insert(format!("{one}/events"), json!({ "get": operation(
         "get_runs_run_id_events", "Follow a run", vec![run_id(), last_event_id()],
@@ -76,8 +76,8 @@ pub fn paths() -> Map<String, Value> {
     paths.insert(format!("{one}/cancel"), json!({ "post": operation(
         "post_runs_run_id_cancel", "Cancel a run", vec![run_id()],
         &[
-            ("202", answer("A running run is `canceling` until none of its processes is left. A queued run is `canceled` at once. Tasks that Proxmox has accepted continue there.", "RunWithResult")),
-            ("404", missing()), ("409", answer("The run has already ended.", "Detail")), ("503", unreadable()),
+            ("202", response("A running run is `canceling` until none of its processes is left. A queued run is `canceled` at once. Tasks that Proxmox has accepted continue there.", "RunWithResult")),
+            ("404", missing()), ("409", response("The run has already ended.", "Detail")), ("503", unreadable()),
         ],
     )}));
     paths
@@ -98,7 +98,7 @@ fn operation(
 }
 
 fn list_parameters() -> Vec<Value> {
-    let states = State::ALL.map(State::name);
+    let states = RunState::ALL.map(RunState::name);
     let (list, pattern) = (states.join(", "), states.join("|"));
     vec![
         query(
@@ -146,7 +146,7 @@ fn last_event_id() -> Value {
     })
 }
 
-fn answer(description: &str, schema: &str) -> Value {
+fn response(description: &str, schema: &str) -> Value {
     json!({
         "description": description,
         "content": { "application/json": { "schema": reference(schema) } },
@@ -154,15 +154,15 @@ fn answer(description: &str, schema: &str) -> Value {
 }
 
 fn missing() -> Value {
-    answer("The run does not exist.", "Detail")
+    response("The run does not exist.", "Detail")
 }
 
 fn bad() -> Value {
-    answer("A parameter is invalid.", "Detail")
+    response("A parameter is invalid.", "Detail")
 }
 
 fn unreadable() -> Value {
-    answer("The run history cannot be read at present.", "Detail")
+    response("The run history cannot be read at present.", "Detail")
 }
 
 fn reference(name: &str) -> Value {

@@ -28,7 +28,7 @@ use crate::runs::log::files::LogKind;
 use crate::runs::record::Record;
 use crate::runs::state::NOT_UNDONE;
 use crate::runs::store::sqlite::Filter;
-use crate::runs::{AnyRun, ReadError, Run, StartError, State};
+use crate::runs::{AnyRun, ReadError, Run, RunState, StartError};
 use body::RunBody;
 
 /// The path of the list of runs.
@@ -47,7 +47,7 @@ const PAGE_BYTES: usize = 1024 * 1024;
 
 /// How long a 202 response is held back until the run is written to the history, so that the client
 /// finds it even if the server is killed.
-pub const HISTORY_PATIENCE: Duration = Duration::from_secs(2);
+pub const HISTORY_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The `Retry-After` of a 503, in seconds.
 pub const RETRY_AFTER: u32 = 10;
@@ -81,8 +81,8 @@ async fn note_run(Path(id): Path<String>, request: Request, next: Next) -> Respo
 /// The 202 response to a client that does not wait for its run.
 pub fn accepted(run: &Run) -> Response {
     let location = HeaderValue::from_str(&format!("{PATH}/{}", run.id)).expect("an ASCII path");
-    let view = run.view();
-    let body = Json(with_result(&view.record, view.result()));
+    let snapshot = run.snapshot();
+    let body = Json(with_result(&snapshot.record, snapshot.result()));
     (StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response()
 }
 
@@ -116,8 +116,8 @@ async fn list(
     let limit = check_limit(MAX_RUNS, query.limit)?.unwrap_or(DEFAULT_RUNS);
     let states = query.state.iter().flat_map(|states| states.split(','));
     let states = states.map(|name| {
-        State::of_name(name.trim()).ok_or_else(|| {
-            let known = State::ALL.map(State::name).join(", ");
+        RunState::of_name(name.trim()).ok_or_else(|| {
+            let known = RunState::ALL.map(RunState::name).join(", ");
             Error::BadRequest(format!("state: no state {name:?}; the states are {known}"))
         })
     });
@@ -153,9 +153,10 @@ async fn cancel(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result
     };
     // A queued run ends at once; wait for that, so that the response says `canceled`.
     let mut follow = run.follow();
-    let moved = follow.wait_for(|view| view.record.state != State::Queued).await;
-    let record = moved.map(|view| view.record.clone()).unwrap_or_else(|_| run.view().record);
-    app.runs.written(HISTORY_PATIENCE).await;
+    let moved = follow.wait_for(|snapshot| snapshot.record.state != RunState::Queued).await;
+    let record =
+        moved.map(|snapshot| snapshot.record.clone()).unwrap_or_else(|_| run.snapshot().record);
+    app.runs.flush_history(HISTORY_WRITE_TIMEOUT).await;
     let mut body = with_result(&record, &[]);
     if record.started.is_some() {
         body["note"] = json!(NOT_UNDONE);
@@ -180,7 +181,7 @@ async fn log(
     let lines: Vec<String> = lines.iter().map(|line| strip_ansi(line)).collect();
     let body = json!({
         "from": from, "next": next, "log_multiline": lines,
-        "state": body::State::from(record.state), "complete": record.state.is_final() && next >= record.log_lines,
+        "state": body::RunState::from(record.state), "complete": record.state.is_final() && next >= record.log_lines,
     });
     Ok(Json(body).into_response())
 }
@@ -196,7 +197,7 @@ async fn job_events(
         lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let body = json!({
         "from": from, "next": next + 1, "job_events": events,
-        "state": body::State::from(record.state), "complete": record.state.is_final() && next >= record.job_events,
+        "state": body::RunState::from(record.state), "complete": record.state.is_final() && next >= record.job_events,
     });
     Ok(Json(body).into_response())
 }
@@ -233,8 +234,8 @@ async fn look_up(app: Arc<App>, id: &str) -> Result<(Record, Vec<Value>), Error>
     let id = parse(id)?;
     match blocking(move || app.runs.find(id)).await? {
         Some(AnyRun::Active(run)) => {
-            let view = run.view();
-            Ok((view.record.clone(), view.result().to_vec()))
+            let snapshot = run.snapshot();
+            Ok((snapshot.record.clone(), snapshot.result().to_vec()))
         }
         Some(AnyRun::Ended(stored)) => {
             Ok((stored.record, stored.result.as_array().cloned().unwrap_or_default()))

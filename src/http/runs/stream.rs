@@ -24,7 +24,7 @@ use crate::http::runs::body::RunBody;
 use crate::http::runs::{blocking, not_found, parse};
 use crate::runs::log::files::{LogKind, LogOffset};
 use crate::runs::record::{QueuePosition, Record};
-use crate::runs::{AnyRun, Outcome, State, View};
+use crate::runs::{AnyRun, Outcome, RunSnapshot, RunState};
 
 /// The most bytes of job events that are read ahead for a client.
 const READ_AHEAD: usize = 256 * 1024;
@@ -47,8 +47,8 @@ pub async fn events(
     let follow = match blocking(move || runs.runs.find(id)).await? {
         Some(AnyRun::Active(run)) => run.follow(),
         Some(AnyRun::Ended(stored)) => {
-            let outcome = Some(Arc::new(Outcome::Ended(Default::default())));
-            watch::channel(View { record: stored.record, outcome }).1
+            let outcome = Some(Arc::new(Outcome::Finished(Default::default())));
+            watch::channel(RunSnapshot { record: stored.record, outcome }).1
         }
         None => return Err(not_found(&id.to_string())),
     };
@@ -75,11 +75,11 @@ pub async fn events(
 struct EventFeed {
     app: Arc<App>,
     id: Uuid,
-    follow: watch::Receiver<View>,
+    follow: watch::Receiver<RunSnapshot>,
     offset: LogOffset,
     ready: VecDeque<Event>,
     /// The state and queue position that were sent last.
-    last_sent: Option<(State, Option<QueuePosition>)>,
+    last_sent: Option<(RunState, Option<QueuePosition>)>,
     done: bool,
 }
 

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::config::Limits;
 use crate::runs::log::files::LogFiles;
 use crate::runs::record::Record;
-use crate::runs::state::State;
+use crate::runs::state::RunState;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS runs (
@@ -59,7 +59,7 @@ pub struct StoredRun {
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Runs in one of these states; in any state if empty.
-    pub states: Vec<State>,
+    pub states: Vec<RunState>,
     /// Runs of this operation.
     pub operation: Option<String>,
     /// Runs on this node.
@@ -269,7 +269,7 @@ impl History {
     ///
     /// Reads the database.
     pub fn unfinished(&self) -> rusqlite::Result<Vec<Record>> {
-        let states = State::ALL.into_iter().filter(|state| !state.is_final()).collect();
+        let states = RunState::ALL.into_iter().filter(|state| !state.is_final()).collect();
         self.rows(&Filter { states, ..Filter::default() }, usize::MAX >> 1)
     }
 

@@ -111,7 +111,7 @@ pub fn read_laxly(document: &Value, schema: &Value, value: &Value) -> Result<Val
 
 /// Waits until the history on disk has all that happened.
 pub async fn history_is_written(app: &App) {
-    app.runs.written(Duration::from_secs(60)).await;
+    app.runs.flush_history(Duration::from_secs(60)).await;
 }
 
 /// Ends all runs, as a server does that ends.
