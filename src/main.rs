@@ -6,8 +6,9 @@ use clap::{Parser, Subcommand};
 use range42_backend_api::cli;
 use range42_backend_api::config::Settings;
 
-/// The backend API of Range42. Without a command it serves; all settings are environment
-/// variables, listed in README.md.
+/// The backend API of Range42.
+///
+/// Without a command, serves the API. Settings are environment variables, listed in README.md.
 #[derive(Parser)]
 #[command(version)]
 struct CommandLine {
@@ -21,13 +22,13 @@ enum Command {
     Serve,
     /// Print the OpenAPI document.
     Openapi(cli::OpenapiArguments),
-    /// Print the gateway's configuration for Kong.
+    /// Print the configuration of Kong.
     Kong(cli::KongArguments),
-    /// Write the curl scripts, one for each operation.
+    /// Write the curl scripts, one per operation.
     CurlScripts(cli::CurlScriptsArguments),
-    /// Ask the server of this machine for its document; the exit code says whether it answered.
+    /// Check whether the local server is alive; the exit code is 0 if it is.
     Healthcheck,
-    /// List, follow and cancel the runs of the server of this machine.
+    /// List, follow and cancel runs.
     Runs(cli::RunsCommand),
 }
 
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => {
             eprintln!("range42-backend-api: {error}");
-            // EX_USAGE of sysexits.h, which service managers show as a configuration error.
+            // EX_USAGE of sysexits.h, so that service managers do not restart the server.
             return ExitCode::from(64);
         }
     };

@@ -1,4 +1,4 @@
-//! The log of a run while it is written, with a progress line below it.
+//! `runs follow`: the log of a run as it is written, with a progress line below it.
 
 use std::io::{self, IsTerminal, Write};
 use std::pin::pin;
@@ -12,16 +12,20 @@ use reqwest::{Method, Response};
 use serde_json::Value;
 
 use crate::ansible::events::{raw_lines, strip_ansi};
-use crate::cli::runs::{Server, took};
+use crate::cli::runs::{Server, duration};
 use crate::runs::record::Record;
 
-/// The pause before a stream that broke off is taken up again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The delay before a stream that broke off is resumed.
+const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
-/// How often that is tried in a row.
-const ATTEMPTS: u32 = 30;
+/// The most attempts in a row without a new event.
+const MAX_RECONNECTS: u32 = 30;
 
-/// Follows a run to its end.
+/// Follows a run to its end. The exit code is 0 if the run succeeded.
+///
+/// # Errors
+///
+/// If the run cannot be found, or the stream cannot be resumed.
 pub(super) async fn follow(server: &Server, id: &str) -> Result<ExitCode, String> {
     let mut screen = Screen::new();
     let mut last_id = String::new();
@@ -29,7 +33,7 @@ pub(super) async fn follow(server: &Server, id: &str) -> Result<ExitCode, String
     loop {
         let headers = [("last-event-id", last_id.clone())];
         let headers = if last_id.is_empty() { &[][..] } else { &headers[..] };
-        match server.ask(Method::GET, &format!("/{id}/events"), headers).await {
+        match server.send(Method::GET, &format!("/{id}/events"), headers).await {
             Ok(stream) => {
                 let seen = last_id.clone();
                 if let Some(run) = read(stream, &mut screen, &mut last_id).await {
@@ -37,16 +41,16 @@ pub(super) async fn follow(server: &Server, id: &str) -> Result<ExitCode, String
                 }
                 failures = if seen == last_id { failures + 1 } else { 0 };
             }
-            // A run that was never found is not waited for.
-            Err(error) if screen.run.is_none() || failures >= ATTEMPTS => return Err(error),
+            // Without a first response, there is nothing to resume.
+            Err(error) if screen.run.is_none() || failures >= MAX_RECONNECTS => return Err(error),
             Err(_) => failures += 1,
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(RECONNECT_DELAY).await;
     }
 }
 
-/// Shows what a stream brings. Answers the run when it has ended, and nothing where the stream
-/// broke off before.
+/// Prints the events of a stream. Returns the run when it has ended, or `None` if the stream broke
+/// off before.
 async fn read(stream: Response, screen: &mut Screen, last_id: &mut String) -> Option<Record> {
     let chunks = try_unfold(stream, |mut stream| async {
         Ok::<_, reqwest::Error>(stream.chunk().await?.map(|chunk| (chunk, stream)))
@@ -76,9 +80,9 @@ async fn read(stream: Response, screen: &mut Screen, last_id: &mut String) -> Op
     }
 }
 
-/// The log on standard output; below it, at a terminal, one line that says how far the run is.
+/// The terminal: the log goes to standard output, the progress line to standard error.
 struct Screen {
-    colours: bool,
+    colors: bool,
     terminal: bool,
     run: Option<Record>,
     tasks: usize,
@@ -87,9 +91,9 @@ struct Screen {
 
 impl Screen {
     fn new() -> Self {
-        let colours = io::stdout().is_terminal();
+        let colors = io::stdout().is_terminal();
         let terminal = io::stderr().is_terminal();
-        Self { colours, terminal, run: None, tasks: 0, task: String::new() }
+        Self { colors, terminal, run: None, tasks: 0, task: String::new() }
     }
 
     fn job_event(&mut self, data: &str) {
@@ -105,8 +109,8 @@ impl Screen {
         self.clear();
         let mut out = io::stdout().lock();
         for line in raw_lines(printed) {
-            let line = if self.colours { line } else { strip_ansi(&line) };
-            // Whoever closed the pipe has seen enough.
+            let line = if self.colors { line } else { strip_ansi(&line) };
+            // A closed pipe is not an error: the reader has seen enough.
             let _ = writeln!(out, "{line}");
         }
     }
@@ -114,13 +118,13 @@ impl Screen {
     fn progress(&self) {
         let (true, Some(run)) = (self.terminal, &self.run) else { return };
         let text = match &run.queue {
-            Some(place) => format!("queued, place {}: {}", place.position, place.reason),
+            Some(queue) => format!("queued at position {}: {}", queue.position, queue.reason),
             None => {
                 let state = run.state.name();
-                format!("{state} {}, task {}: {}", took(run), self.tasks, self.task)
+                format!("{state} {}, task {}: {}", duration(run), self.tasks, self.task)
             }
         };
-        // Some terminals do not know their width, and say 0.
+        // Some terminals report a width of 0.
         let width = rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col);
         let width = if width == 0 { 80 } else { width };
         let text: String = text.chars().take(usize::from(width).saturating_sub(1)).collect();
@@ -135,16 +139,16 @@ impl Screen {
         }
     }
 
-    /// The last line says how it ended.
+    /// Prints how the run ended.
     fn end(&self, run: &Record) -> ExitCode {
         self.clear();
         let hosts = run.hosts;
-        eprintln!("{}: {} ({})", run.state.name(), run.explanation, took(run));
+        eprintln!("{}: {} ({})", run.state.name(), run.explanation, duration(run));
         eprintln!("hosts: {} ok, {} changed, {} failed", hosts.ok, hosts.changed, hosts.failed);
         if let Some(error) = &run.error {
             eprintln!("{error}");
         }
-        let succeeded = run.state == crate::runs::State::Succeeded;
+        let succeeded = run.state == crate::runs::RunState::Succeeded;
         if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
@@ -153,9 +157,9 @@ impl Screen {
 mod tests {
     use super::*;
 
-    /// As a proxy may pass it on: other line ends, and data on several lines.
+    /// A proxy may change line ends and split data into several lines.
     #[tokio::test]
-    async fn every_form_of_a_stream_is_read() {
+    async fn any_valid_framing_of_the_stream_is_parsed() {
         let text = ": still there\r\n\r\nid: 1\r\nevent: job_event\r\n\
             data: {\"event\": \"playbook_on_task_start\",\r\n\
             data: \"event_data\": {\"task\": \"t\"}}\r\n\r\nid: 2\r\n";
@@ -164,6 +168,6 @@ mod tests {
         let response = hyper::Response::new(text).into();
         assert!(read(response, &mut screen, &mut last_id).await.is_none());
         assert_eq!((screen.tasks, screen.task.as_str()), (1, "t"));
-        assert_eq!(last_id, "1", "an event that broke off is asked for again");
+        assert_eq!(last_id, "1", "an incomplete event is requested again");
     }
 }

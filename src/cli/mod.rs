@@ -1,4 +1,4 @@
-//! What the command line does.
+//! The commands of the command line.
 
 mod follow;
 mod runs;
@@ -24,10 +24,14 @@ use crate::generate::kong::{self, KongSettings};
 use crate::generate::openapi as document;
 use crate::http::server::serve as run_server;
 
-/// How long a health check may take; the container allows 5 s.
+/// How long a health check may take. The container's health check allows 5 s (Dockerfile).
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves until it is told to end.
+/// Runs the server until it is shut down by a signal.
+///
+/// # Blocking
+///
+/// As long as the server runs.
 pub fn serve(settings: Settings) -> ExitCode {
     start_log(&settings);
     allow_open_files();
@@ -36,7 +40,7 @@ pub fn serve(settings: Settings) -> ExitCode {
         Err(error) => return failed(&error),
     };
     let served = runtime.block_on(run_server(settings));
-    // A thread that waits for a broken disk must not keep the server from ending.
+    // A thread that is blocked by a broken disk must not block the exit.
     runtime.shutdown_timeout(Duration::from_secs(5));
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,8 +48,8 @@ pub fn serve(settings: Settings) -> ExitCode {
     }
 }
 
-/// Raises the soft limit of open files to the hard one. The soft one is mostly 1024 for the
-/// sake of programs that use `select`, and each dashboard is an open file.
+/// Raises the soft limit of open files to the hard limit. Each connection is an open file, and the
+/// soft limit is usually 1024, for programs that use `select(2)`.
 fn allow_open_files() {
     let limits = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limits.maximum, maximum: limits.maximum };
@@ -56,7 +60,7 @@ fn allow_open_files() {
 
 fn start_log(settings: &Settings) {
     let levels = settings.log.clone();
-    // Colours are for a terminal; in a file they are noise.
+    // No colors unless the log goes to a terminal.
     let lines = tracing_subscriber::fmt()
         .with_max_level(LevelFilter::TRACE)
         .with_writer(io::stderr)
@@ -64,7 +68,7 @@ fn start_log(settings: &Settings) {
     match settings.log_format {
         LogFormat::Text => lines.with_target(false).finish().with(levels).init(),
         LogFormat::Json => {
-            // The list of spans has the current one too.
+            // The list of spans includes the current one.
             let lines = lines.json().flatten_event(true).with_current_span(false);
             lines.with_target(false).finish().with(levels).init();
         }
@@ -79,10 +83,10 @@ fn failed(error: &dyn std::fmt::Display) -> ExitCode {
 /// The arguments of `openapi`.
 #[derive(clap::Args)]
 pub struct OpenapiArguments {
-    /// The version of OpenAPI.
+    /// Version of OpenAPI.
     #[arg(long, value_enum, default_value = "3.1")]
     version: document::Version,
-    /// Compare with the committed openapi.json instead, and fail where it differs.
+    /// Compare with the committed openapi.json instead, and fail if it differs.
     #[arg(long, conflicts_with = "version")]
     check: bool,
 }
@@ -97,11 +101,11 @@ pub fn openapi(arguments: &OpenapiArguments) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Compares a committed file with the text that `command` would write now.
+/// Compares a committed file with the present output of `command`.
 fn compare(file: &str, command: &str, text: &str) -> ExitCode {
     match std::fs::read_to_string(file) {
         Ok(committed) if committed == text => ExitCode::SUCCESS,
-        Ok(_) => failed(&format!("{file} is not current: write it with `{command} > {file}`")),
+        Ok(_) => failed(&format!("{file} is out of date, update it with `{command} > {file}`")),
         Err(error) => failed(&format!("{file}: {error}")),
     }
 }
@@ -109,19 +113,19 @@ fn compare(file: &str, command: &str, text: &str) -> ExitCode {
 /// The arguments of `kong`.
 #[derive(clap::Args)]
 pub struct KongArguments {
-    /// Where Kong finds the server.
+    /// URL at which Kong reaches the server.
     #[arg(long, default_value = "http://api:8000")]
     upstream: String,
-    /// A file of those who may come in, one a line: name, group (admin or viewer), key. `-`
-    /// is the standard input.
+    /// File of consumers, one per line: name, group (admin or viewer), key. `-` reads standard
+    /// input.
     #[arg(long)]
     consumers: Option<PathBuf>,
-    /// Compare with the committed kong/kong.yml instead, and fail where it differs.
+    /// Compare with the committed kong/kong.yml instead, and fail if it differs.
     #[arg(long)]
     check: bool,
 }
 
-/// Prints the gateway's configuration, or compares it with the committed one.
+/// Prints the configuration of Kong, or compares it with the committed one.
 pub fn kong(settings: &Settings, arguments: &KongArguments) -> ExitCode {
     if arguments.check {
         return compare("kong/kong.yml", "kong", &kong::text(&KongSettings::default()));
@@ -145,13 +149,13 @@ pub fn kong(settings: &Settings, arguments: &KongArguments) -> ExitCode {
     }
 }
 
-/// What `curl-scripts` is told.
+/// The arguments of `curl-scripts`.
 #[derive(clap::Args)]
 pub struct CurlScriptsArguments {
-    /// The folder that they are written to.
+    /// Folder for the scripts.
     #[arg(default_value = "curl_utils")]
     folder: PathBuf,
-    /// Compare with the scripts in the folder instead, and fail where they differ.
+    /// Compare with the scripts in the folder instead, and fail if they differ.
     #[arg(long)]
     check: bool,
 }
@@ -193,10 +197,10 @@ fn check_scripts(folder: &Path) -> io::Result<()> {
         return Ok(());
     }
     let stale = stale.join(", ");
-    Err(io::Error::other(format!("not current: {stale}: write them with `curl-scripts`")))
+    Err(io::Error::other(format!("out of date: {stale}; update them with `curl-scripts`")))
 }
 
-/// The scripts that are there, by the names of their files.
+/// Returns the file names of the scripts in the folder.
 fn committed_scripts(folder: &Path) -> io::Result<Vec<String>> {
     let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().into_string()));
     let names: Vec<_> = names.collect::<io::Result<_>>()?;
@@ -210,7 +214,11 @@ fn consumers_file(file: &Path) -> io::Result<String> {
     }
 }
 
-/// Asks the server of this machine whether it is alive.
+/// Checks whether the local server is alive.
+///
+/// # Blocking
+///
+/// Until the server responds, for at most 2 s.
 pub fn healthcheck(settings: &Settings) -> ExitCode {
     let host = local_host(settings);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -218,16 +226,13 @@ pub fn healthcheck(settings: &Settings) -> ExitCode {
         Err(error) => return failed(&error),
     };
     match runtime.block_on(runs::health(&local_url(settings), HEALTH_TIMEOUT)) {
-        Ok(answer) if answer.status() == StatusCode::OK => ExitCode::SUCCESS,
-        Ok(answer) => {
-            let line = format!("{:?} {}", answer.version(), answer.status());
-            failed(&format!("the server answered {line:?}"))
-        }
+        Ok(response) if response.status() == StatusCode::OK => ExitCode::SUCCESS,
+        Ok(response) => failed(&format!("the server responded with {}", response.status())),
         Err(error) => failed(&format!("{host}:{}: {error}", settings.port)),
     }
 }
 
-/// A server that listens on all addresses answers on the loopback one.
+/// Returns the host of the local server, which is the loopback address if it listens on all.
 fn local_host(settings: &Settings) -> &str {
     match settings.host.as_str() {
         "0.0.0.0" => "127.0.0.1",

@@ -1,5 +1,4 @@
-//! `runs list`, `runs follow`, `runs cancel`: the runs of the server of this machine, for a
-//! person at a terminal.
+//! `runs list`, `runs follow` and `runs cancel`: a client of the API for the terminal.
 
 use std::io;
 use std::io::{IsTerminal, Write};
@@ -17,47 +16,50 @@ use crate::http::health;
 use crate::http::runs::PATH;
 use crate::runs::record::Record;
 
-/// How long the server may take to answer anything but a stream.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the server may take to connect and to send the head of a response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is to be done with runs.
+/// The arguments of `runs`.
 #[derive(Args)]
 pub struct RunsCommand {
     #[command(subcommand)]
     action: Action,
-    /// The server's URL; without it, the one that HOST and PORT name on this machine.
+    /// URL of the server [default: the local server, from HOST and PORT]
     #[arg(long, global = true)]
     server: Option<String>,
 }
 
 #[derive(Subcommand)]
 enum Action {
-    /// List runs, the newest first.
+    /// List runs, newest first.
     List {
-        /// Only those in this state; several are joined by commas.
+        /// Only runs in these states, separated by commas.
         #[arg(long)]
         state: Option<String>,
-        /// Only those about this node.
+        /// Only runs on this node.
         #[arg(long)]
         node: Option<String>,
-        /// How many.
+        /// Maximum number of runs.
         #[arg(long, default_value_t = 20)]
         limit: usize,
     },
-    /// Print the log of a run, and what comes until it ends. The exit code says whether it
-    /// succeeded.
+    /// Print the log of a run until the run ends. The exit code is 0 if the run succeeded.
     Follow {
-        /// The run.
+        /// Id of the run.
         id: String,
     },
-    /// End a run.
+    /// Cancel a run.
     Cancel {
-        /// The run.
+        /// Id of the run.
         id: String,
     },
 }
 
-/// Does it.
+/// Runs a `runs` command.
+///
+/// # Blocking
+///
+/// Until the server responds, or the followed run ends.
 pub fn runs(settings: &Settings, command: RunsCommand) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -78,23 +80,26 @@ pub fn runs(settings: &Settings, command: RunsCommand) -> ExitCode {
     }
 }
 
-/// A server as these commands see it.
+/// A connection to the API of a server.
 pub(super) struct Server {
     url: String,
     http: Client,
-    /// Without it a server that serves its gateway alone answers nobody.
+    /// The gateway's secret, without which a server behind a gateway rejects requests.
     secret: Option<String>,
 }
 
 impl Server {
     fn new(url: String, secret: Option<String>) -> Result<Self, String> {
-        let http = client(PATIENCE)?;
+        let http = client(RESPONSE_TIMEOUT)?;
         Ok(Self { url: url.trim_end_matches('/').to_owned(), http, secret })
     }
 
-    /// Asks for a path below the runs. An answer that is no success is an error in its own
-    /// words.
-    pub(super) async fn ask(
+    /// Sends a request to a path below [`PATH`].
+    ///
+    /// # Errors
+    ///
+    /// If there is no response, or its status is not a success. The error is the response's `detail`.
+    pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -107,9 +112,9 @@ impl Server {
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let response = tokio::time::timeout(PATIENCE, request.send()).await;
-        let response = response.map_err(|_| "the server does not answer".to_owned())?;
-        let response = response.map_err(said)?;
+        let response = tokio::time::timeout(RESPONSE_TIMEOUT, request.send()).await;
+        let response = response.map_err(|_| "the server does not respond".to_owned())?;
+        let response = response.map_err(root_cause)?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -120,19 +125,23 @@ impl Server {
 }
 
 fn client(connect_timeout: Duration) -> Result<Client, String> {
-    // reqwest wants one of these even where nothing is encrypted.
+    // reqwest requires a crypto provider even for plain HTTP.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().no_proxy().connect_timeout(connect_timeout).build().map_err(said)
+    Client::builder().no_proxy().connect_timeout(connect_timeout).build().map_err(root_cause)
 }
 
-/// Asks a server whether it is alive. It may be asked without the gateway's secret.
+/// Requests the liveness endpoint of a server, which needs no gateway secret.
+///
+/// # Errors
+///
+/// If there is no response within `timeout`.
 pub(super) async fn health(url: &str, timeout: Duration) -> Result<Response, String> {
     let request = client(timeout)?.get(format!("{url}{}", health::LIVENESS_PATH)).timeout(timeout);
-    request.send().await.map_err(said)
+    request.send().await.map_err(root_cause)
 }
 
-/// The last cause says what happened.
-fn said(error: reqwest::Error) -> String {
+/// Returns the innermost cause of an error, which says what happened.
+fn root_cause(error: reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = &error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
@@ -154,22 +163,23 @@ async fn list(
             query.push_str(&format!("&{name}={value}"));
         }
     }
-    let answer: Value = server.ask(Method::GET, &query, &[]).await?.json().await.map_err(said)?;
+    let response: Value =
+        server.send(Method::GET, &query, &[]).await?.json().await.map_err(root_cause)?;
     let runs: Vec<Record> =
-        serde_json::from_value(answer["runs"].clone()).map_err(|e| e.to_string())?;
+        serde_json::from_value(response["runs"].clone()).map_err(|e| e.to_string())?;
     let mut out = io::stdout().lock();
     let line = |out: &mut dyn Write, fields: [&str; 6]| {
-        let [id, state, node, took, consumer, operation] = fields;
-        writeln!(out, "{id:36}  {state:9}  {node:12}  {took:>8}  {consumer:12}  {operation}")
+        let [id, state, node, duration, consumer, operation] = fields;
+        writeln!(out, "{id:36}  {state:9}  {node:12}  {duration:>8}  {consumer:12}  {operation}")
     };
-    // Whoever closed the pipe has seen enough.
+    // A closed pipe is not an error: the reader has seen enough.
     let _ = line(&mut out, ["RUN", "STATE", "NODE", "TOOK", "BY", "OPERATION"]);
     for run in runs {
         let fields = [
             &run.id.to_string(),
             run.state.name(),
             run.node.as_deref().unwrap_or("-"),
-            &took(&run),
+            &duration(&run),
             run.consumer.as_deref().unwrap_or("-"),
             &run.operation,
         ];
@@ -179,9 +189,9 @@ async fn list(
 }
 
 async fn cancel(server: &Server, id: &str) -> Result<ExitCode, String> {
-    let answer = server.ask(Method::POST, &format!("/{id}/cancel"), &[]).await?;
-    let answer: Value = answer.json().await.map_err(said)?;
-    let text = |member: &str| answer[member].as_str().unwrap_or_default().to_owned();
+    let response = server.send(Method::POST, &format!("/{id}/cancel"), &[]).await?;
+    let response: Value = response.json().await.map_err(root_cause)?;
+    let text = |member: &str| response[member].as_str().unwrap_or_default().to_owned();
     println!("{}", text("explanation"));
     if !text("note").is_empty() && io::stdout().is_terminal() {
         println!("{}", text("note"));
@@ -189,11 +199,11 @@ async fn cancel(server: &Server, id: &str) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How long a run has been at work, as `1:02:03`.
-pub(super) fn took(run: &Record) -> String {
+/// Returns how long a run has been running, as `1:02:03`.
+pub(super) fn duration(run: &Record) -> String {
     let Some(started) = run.started else { return "-".to_owned() };
-    let took: SignedDuration = run.ended.unwrap_or_else(Timestamp::now).duration_since(started);
-    let seconds = took.as_secs().max(0);
+    let duration: SignedDuration = run.ended.unwrap_or_else(Timestamp::now).duration_since(started);
+    let seconds = duration.as_secs().max(0);
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {
         0 => format!("{minutes}:{seconds:02}"),

@@ -76,7 +76,10 @@ fn checks(app: &App) -> Vec<(&'static str, Check)> {
         ),
         ("playbooks", playbooks(settings)),
         ("inventory", readable(&settings.inventory.join("hosts.yml"))),
-        ("data_dir", app.runs.trouble().map_or(Ok(()), Err).and_then(|()| data_dir(settings))),
+        (
+            "data_dir",
+            app.runs.history_error().map_or(Ok(()), Err).and_then(|()| data_dir(settings)),
+        ),
     ]
 }
 

@@ -30,7 +30,7 @@ pub fn routes(app: &Arc<App>) -> Router {
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    app.runs.measure();
+    app.runs.update_metrics();
     app.metrics.websocket_clients.set(i64::try_from(app.status.clients()).unwrap_or(i64::MAX));
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], metrics::text(&app.registry)).into_response()
 }

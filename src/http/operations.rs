@@ -23,7 +23,7 @@ use crate::http::prefer::Preference;
 use crate::http::{middleware, runs};
 use crate::operations::plan::{Incoming, PlanError};
 use crate::operations::{Answer, Operation, Request as OperationRequest};
-use crate::runs::{Ended, Ending, Outcome, Run, State, View};
+use crate::runs::{Ending, Outcome, Run, RunResult, RunSnapshot, RunState};
 
 /// How many lines of the log go with a failure that asked for JSON.
 const FAILURE_LINES: usize = 10;
@@ -96,7 +96,7 @@ impl Endpoint {
             Some(view) => self.respond(&view, as_json).await,
             None => {
                 // Who was told to look later must find the run, even if the server is killed now.
-                self.app.runs.written(runs::HISTORY_PATIENCE).await;
+                self.app.runs.flush_history(runs::HISTORY_WRITE_TIMEOUT).await;
                 runs::accepted(&run)
             }
         };
@@ -120,7 +120,7 @@ impl Endpoint {
         bytes.map_err(|_| Error::TooSlow { seconds })?.map_err(|e| too_large(e, limits.body))
     }
 
-    async fn respond(&self, view: &View, as_json: bool) -> Response {
+    async fn respond(&self, view: &RunSnapshot, as_json: bool) -> Response {
         let record = &view.record;
         if record.started.is_none() && record.ending == Some(Ending::Shutdown) {
             // Nothing was done, so another try, at the next server, does no harm.
@@ -128,20 +128,20 @@ impl Endpoint {
             return Error::Unavailable { detail, retry_after: runs::RETRY_AFTER }.into_response();
         }
         let ended = match view.outcome.as_deref() {
-            Some(Outcome::Ended(ended)) => ended,
+            Some(Outcome::Finished(ended)) => ended,
             Some(Outcome::NotFound(detail)) => {
                 return Error::NotFound(detail.clone()).into_response();
             }
             Some(Outcome::Refused(detail)) => {
                 return Error::BadRequest(detail.clone()).into_response();
             }
-            Some(Outcome::Failed(detail) | Outcome::Unclear(detail)) => {
+            Some(Outcome::Failed(detail) | Outcome::Unknown(detail)) => {
                 return Error::Internal(detail.clone()).into_response();
             }
             None => return Error::Internal("the run has not ended".to_owned()).into_response(),
         };
         let status = match view.record.state {
-            State::Succeeded => StatusCode::OK,
+            RunState::Succeeded => StatusCode::OK,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         // The result of a run that succeeded needs no log.
@@ -158,7 +158,7 @@ impl Endpoint {
         }
     }
 
-    async fn log(&self, view: &View, from: u64) -> Vec<String> {
+    async fn log(&self, view: &RunSnapshot, from: u64) -> Vec<String> {
         let (app, record) = (self.app.clone(), view.record.clone());
         let log = tokio::task::spawn_blocking(move || app.runs.log(&record, from)).await;
         match log {
@@ -168,8 +168,14 @@ impl Endpoint {
         }
     }
 
-    fn tell(&self, status: StatusCode, ended: &Ended, log: &[String], as_json: bool) -> Response {
-        let Ended { rc, result, error, .. } = ended;
+    fn tell(
+        &self,
+        status: StatusCode,
+        ended: &RunResult,
+        log: &[String],
+        as_json: bool,
+    ) -> Response {
+        let RunResult { rc, result, error, .. } = ended;
         let (rc, error) = (*rc, error.as_deref());
         let (result, log_multiline) = match (self.operation.answer, error) {
             (Answer::Guest, None) => return (status, Json(result.first())).into_response(),
@@ -214,7 +220,7 @@ async fn name_in_path(parts: &mut Parts) -> Result<Option<String>, Error> {
 }
 
 /// Waits for the end of the run as long as the client does.
-async fn ended_in_time(run: &Run, preference: &Preference) -> Option<View> {
+async fn ended_in_time(run: &Run, preference: &Preference) -> Option<RunSnapshot> {
     match preference.max_wait() {
         None => Some(run.ended().await),
         Some(patience) => tokio::time::timeout(patience, run.ended()).await.ok(),

@@ -133,7 +133,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     built.status.close_all().await;
     close.send_replace(true);
     let _ = serving.await;
-    built.runs.written(HISTORY_WRITE_TIMEOUT).await;
+    built.runs.flush_history(HISTORY_WRITE_TIMEOUT).await;
     tracing::info!("shut down");
     Ok(())
 }
@@ -143,19 +143,19 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
 async fn end_runs(runs: &Runs, wait: Duration, signals: &mut Signals) {
     runs.close();
     let hurried = tokio::select! {
-        () = runs.all_ended() => return,
+        () = runs.wait_until_idle() => return,
         () = tokio::time::sleep(wait) => false,
         () = signals.next() => true,
     };
     tracing::warn!("canceling active runs");
-    runs.end_all(if hurried { Stop::AtOnce } else { Stop::Gently });
+    runs.cancel_all(if hurried { Stop::AtOnce } else { Stop::Gently });
     tokio::select! {
-        () = runs.all_ended() => return,
+        () = runs.wait_until_idle() => return,
         () = signals.next() => {}
         () = tokio::time::sleep(RUNS_EXIT_TIMEOUT) => {}
     }
-    runs.end_all(Stop::AtOnce);
-    if tokio::time::timeout(RUNS_EXIT_TIMEOUT, runs.all_ended()).await.is_err() {
+    runs.cancel_all(Stop::AtOnce);
+    if tokio::time::timeout(RUNS_EXIT_TIMEOUT, runs.wait_until_idle()).await.is_err() {
         tracing::error!("some processes of runs did not exit after SIGKILL");
     }
 }

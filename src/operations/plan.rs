@@ -9,7 +9,7 @@ use super::{Answer, Limit, LookUp, Method, Operation, PlaybookFile, PlaybookWork
 use crate::ansible::playbooks::{self, CatalogError, Playbook, Root};
 use crate::config::Settings;
 use crate::inventory;
-use crate::runs::{Asked, Plan, Step};
+use crate::runs::{Plan, RunRequest, Step};
 
 /// Why nothing can be started for a checked request.
 #[derive(Debug, Error)]
@@ -47,7 +47,7 @@ impl Incoming {
     /// # Blocking
     ///
     /// Looks at playbooks and reads the inventory.
-    pub fn run_request(&self, settings: &Settings) -> Result<Asked, PlanError> {
+    pub fn run_request(&self, settings: &Settings) -> Result<RunRequest, PlanError> {
         let (operation, request) = (self.operation, self.request.as_ref());
         let name = self.name.as_deref();
         let steps = match &operation.work {
@@ -62,11 +62,11 @@ impl Incoming {
             Answer::Log | Answer::Guest => None,
         };
         let node = request.node().map(str::to_owned);
-        Ok(Asked {
+        Ok(RunRequest {
             plan: Plan { operation: operation.id(), node, steps, action },
             guests: request.guests(),
             claims: claims::claims(operation, request, name, &settings.inventory),
-            same: claims::join_key(operation, &self.members, name),
+            join_key: claims::join_key(operation, &self.members, name),
             deletes: operation.method == Method::Delete,
             secrets: request.secrets().into_iter().map(str::to_owned).collect(),
             consumer: self.consumer.clone(),

@@ -1,37 +1,38 @@
-//! What a run changes, and with which other runs it therefore cannot be at work.
+//! Claims: what a run may change, and which runs therefore cannot run at the same time.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use uuid::Uuid;
 
-/// Something that only one run may change at a time.
+/// Something that only one run at a time may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// A guest.
     Guest {
-        /// The node it is on.
+        /// The node of the guest.
         node: String,
-        /// Its id.
+        /// The id of the guest.
         id: String,
-        /// The group that it is known to belong to. Where none is, it may belong to any.
+        /// The group of the guest. A guest without one may belong to any group.
         group: Option<String>,
     },
-    /// The guests of a group. Which these are, only the playbook knows.
+    /// All guests of a group. Only the playbook knows which guests these are.
     Group {
-        /// The node they are on.
+        /// The node of the guests.
         node: String,
         /// The name of the group.
         name: String,
     },
     /// A host of the inventory.
     Host {
-        /// The bundle or scenario that alone is kept off it; none where all are.
+        /// The bundle or scenario that claims the host only against other runs of itself. `None`
+        /// claims it against all runs that claim it so.
         playbook: Option<String>,
-        /// The host, or any where it cannot be told which.
+        /// The name of the host, or `None` for any host.
         name: Option<String>,
     },
-    /// Anything else, by its description.
+    /// Anything else, identified by its description.
     Other(String),
 }
 
@@ -52,25 +53,26 @@ impl fmt::Display for Claim {
     }
 }
 
-/// What is claimed already, and by which run. Requests can name a thousand guests, so each
-/// question is one look into a table.
+/// An index of claims and the runs that hold them. A request can name a thousand guests, so each
+/// claim is found by a hash lookup.
 #[derive(Debug, Default)]
 pub struct Claimed<'a> {
     guests: HashMap<(&'a str, &'a str), Uuid>,
-    /// By node and group: some run with a guest of that group.
+    /// By node and group: a run that claims a guest of that group.
     guests_of_group: HashMap<(&'a str, &'a str), Uuid>,
     groups: HashMap<(&'a str, &'a str), Uuid>,
     hosts: HashMap<(Option<&'a str>, Option<&'a str>), Uuid>,
     others: HashMap<&'a str, Uuid>,
-    /// By playbook: some run with a host.
+    /// By playbook: a run that claims any host.
     any_host: HashMap<Option<&'a str>, Uuid>,
-    /// By node: some run with a group, and some run with a guest that may be in any group.
+    /// By node: a run that claims any group.
     any_group: HashMap<&'a str, Uuid>,
+    /// By node: a run that claims a guest without a known group.
     any_guest: HashMap<&'a str, Uuid>,
 }
 
 impl<'a> Claimed<'a> {
-    /// Notes what `run` claims.
+    /// Adds the claims of `run`.
     pub fn add(&mut self, run: Uuid, claims: &'a [Claim]) {
         for claim in claims {
             match claim {
@@ -101,7 +103,7 @@ impl<'a> Claimed<'a> {
         }
     }
 
-    /// The run that has one of `claims`, or may have it, and which of them that is.
+    /// Returns the first of `claims` that conflicts with an added one, and the run that holds that.
     pub fn conflict<'c>(&self, claims: &'c [Claim]) -> Option<(&'c Claim, Uuid)> {
         claims.iter().find_map(|claim| Some((claim, self.holder(claim)?)))
     }
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_on_any_host_meets_all_and_one_of_a_playbook_only_its_own() {
+    fn host_claims_conflict_by_host_and_playbook() {
         let lab = Some("bundle core/lab");
         assert_conflicts([
             (host(None, Some("web")), host(None, Some("web")), true),
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_may_be_in_any_group_unless_it_is_known_to_be_in_one() {
+    fn a_guest_without_a_group_conflicts_with_every_group() {
         let elsewhere = Claim::Guest { node: "py".to_owned(), id: "1".to_owned(), group: None };
         assert_conflicts([
             (guest("1", None), guest("1", None), true),

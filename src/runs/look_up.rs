@@ -1,37 +1,37 @@
-//! Finding a guest by its id.
+//! Finds a guest by its id in a list of guests.
 
 use serde_json::{Value, json};
 
-/// The guest that was found. Its name is null where Proxmox has none for it.
+/// A guest of Proxmox.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
-    /// The name as it was listed.
+pub struct Guest {
+    /// The name as listed by Proxmox; null if the guest has none.
     pub name: Value,
     id: i64,
 }
 
-impl Found {
-    /// The guest by its id and name, as a list has it.
-    pub fn listed(&self) -> Value {
+impl Guest {
+    /// Returns the guest as an item of a `vm_list` result.
+    pub fn as_list_item(&self) -> Value {
         json!({ "vm_id": self.id, "vm_name": self.name })
     }
 }
 
-/// Searches what a `vm_list` run reported for the first guest with the id `vm_id`.
+/// Returns the first guest with the id `vm_id` among the values that a `vm_list` run reported.
 ///
-/// `values` has one entry per event. Entries that are not lists, and items that are not
-/// objects or carry no id, are passed over.
-pub fn find(values: &[Value], vm_id: &str) -> Option<Found> {
+/// `values` has one entry per job event. Entries that are not lists and items without an id are
+/// ignored.
+pub fn find(values: &[Value], vm_id: &str) -> Option<Guest> {
     let id: i64 = vm_id.trim().parse().ok()?;
     values
         .iter()
         .filter_map(Value::as_array)
         .flatten()
         .find(|item| item.get("vm_id").and_then(as_id) == Some(id))
-        .map(|item| Found { name: item.get("vm_name").cloned().unwrap_or(Value::Null), id })
+        .map(|item| Guest { name: item.get("vm_name").cloned().unwrap_or(Value::Null), id })
 }
 
-/// An id as roles write it: a number, a fraction cut off, a boolean as 0 or 1, or text.
+/// Reads an id as the roles report it: a number (truncated), a boolean (0 or 1) or text.
 fn as_id(value: &Value) -> Option<i64> {
     match value {
         Value::Number(n) => n.as_i64().or_else(|| n.as_f64().map(|f| f as i64)),

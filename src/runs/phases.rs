@@ -1,32 +1,32 @@
-//! Where the time of a run went.
+//! How long each phase of a run took.
 
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// Where the time of a run went: milliseconds for each phase, all of its playbooks together.
+/// The duration of each phase of a run in milliseconds, summed over its playbooks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Phases {
-    /// It waited for its turn.
+    /// Waiting in the queue.
     pub queue_ms: u64,
-    /// The Proxmox API was asked for a guest.
+    /// Looking up the guest in the Proxmox API.
     pub look_up_ms: u64,
-    /// The private data dir was made, the copy of the playbooks in it.
+    /// Creating the private data dir and copying the playbooks into it.
     pub prepare_ms: u64,
-    /// The runner and Ansible started, until the first job event.
+    /// Starting ansible-runner and Ansible, until the first job event.
     pub start_ms: u64,
-    /// The playbook was at work, until its recap.
+    /// Running the playbook, until its recap.
     pub play_ms: u64,
-    /// Ansible and the runner ended.
+    /// Waiting for Ansible and ansible-runner to exit.
     pub end_ms: u64,
-    /// The private data dir was removed.
+    /// Removing the private data dir.
     pub clean_up_ms: u64,
 }
 
-/// One phase of the work on a run.
+/// A phase of a run in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "`Phases` says what each is")]
+#[expect(missing_docs, reason = "`Phases` describes them")]
 pub enum Phase {
     LookUp,
     Prepare,
@@ -36,7 +36,7 @@ pub enum Phase {
     CleanUp,
 }
 
-/// Measures one phase after the other.
+/// Measures consecutive phases.
 #[derive(Debug)]
 pub struct Stopwatch {
     phase: Phase,
@@ -45,24 +45,24 @@ pub struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// Begins with a phase.
+    /// Starts in `phase`.
     pub fn start(phase: Phase) -> Self {
         Self { phase, since: Instant::now(), spent: [Duration::ZERO; 6] }
     }
 
-    /// The phase at work.
+    /// The current phase.
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// Another phase begins.
+    /// Ends the current phase and enters `phase`, which may have been entered before.
     pub fn enter(&mut self, phase: Phase) {
         let now = Instant::now();
         self.spent[self.phase as usize] += now - self.since;
         (self.phase, self.since) = (phase, now);
     }
 
-    /// What was measured so far, the phase at work included, after `queue` in the queue.
+    /// Returns the durations up to now, with `queue` as the time spent in the queue.
     pub fn read(&mut self, queue: Duration) -> Phases {
         self.enter(self.phase);
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! What is known of a run: what a client reads of it, and what the history keeps.
+//! The record of a run, as the history stores it and clients read it.
 
 use std::collections::HashMap;
 
@@ -9,126 +9,127 @@ use uuid::Uuid;
 
 use crate::ansible::events::{EventData, JobEvent};
 use crate::runs::phases::Phases;
-use crate::runs::state::{Ending, State};
+use crate::runs::state::{Ending, RunState};
 
 /// A run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
-    /// Its id, a UUIDv7: later runs have greater ids.
+    /// The id, a UUIDv7: later runs have greater ids.
     pub id: Uuid,
-    /// The operation that was asked for, by its operationId.
+    /// The operationId of the request.
     pub operation: String,
-    /// The node it is about.
+    /// The Proxmox node of the request.
     pub node: Option<String>,
-    /// The ids of the guests that it names.
+    /// The ids of the guests named in the request.
     pub guests: Vec<String>,
-    /// Who asked, as the gateway says.
+    /// The consumer, as identified by the gateway.
     pub consumer: Option<String>,
-    /// Where it is in its life.
-    pub state: State,
-    /// What this state means for this run, in sentences.
+    /// The state.
+    pub state: RunState,
+    /// Why the run is in this state, in full sentences.
     pub explanation: String,
-    /// Its place in the queue, while it is queued.
-    pub queue: Option<Place>,
-    /// When it was accepted.
+    /// The position in the queue, while the run is queued.
+    pub queue: Option<QueuePosition>,
+    /// When the run was accepted.
     pub created: Timestamp,
-    /// When its work began.
+    /// When the run started.
     pub started: Option<Timestamp>,
-    /// When it ended.
+    /// When the run ended.
     pub ended: Option<Timestamp>,
-    /// The exit code of the last playbook; null where none is known.
+    /// The exit code of the last playbook; null if unknown.
     pub rc: Option<i32>,
-    /// Why it did not succeed, in one line.
+    /// Why the run did not succeed, in one line.
     pub error: Option<String>,
-    /// How the hosts fared.
+    /// The number of hosts by status.
     pub hosts: HostCounts,
-    /// How far it is.
+    /// The progress.
     pub progress: Progress,
-    /// Where its time went; all 0 until it has ended.
+    /// The duration of each phase; all 0 until the run has ended.
     #[serde(default)]
     pub phases: Phases,
-    /// How many lines its log has.
+    /// The number of lines in the log.
     pub log_lines: u64,
-    /// How many job events it has.
+    /// The number of job events.
     pub job_events: u64,
-    /// Why the log and the job events are not complete, where they are not.
+    /// Why the log and the job events are incomplete, if they are.
     pub log_gap: Option<String>,
-    /// Why it is ended before it is done, where it is.
+    /// Why the run is ended before it completes, if it is.
     pub ending: Option<Ending>,
-    /// The action whose values are its result.
+    /// The action whose reported values are the result.
     pub action: Option<String>,
 }
 
-/// A place in the queue.
+/// A position in the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// 1 is the next one.
+pub struct QueuePosition {
+    /// The position; 1 is next.
     pub position: usize,
-    /// What it waits for.
+    /// What the run waits for.
     pub reason: String,
 }
 
-/// Hosts by how they fared. One that changed is also ok; one that failed is neither.
+/// The number of hosts by status. A changed host also counts as ok, a failed host as neither.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostCounts {
-    /// Hosts on which nothing failed.
+    /// Hosts without a failed task.
     pub ok: usize,
-    /// Those of them on which something changed.
+    /// Hosts without a failed task on which something changed.
     pub changed: usize,
-    /// Hosts on which a task failed, or that did not answer.
+    /// Hosts with a failed task and unreachable hosts.
     pub failed: usize,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// The playbook at work, counted from 1; 0 before the first.
+    /// The number of the current playbook, from 1; 0 before the first.
     pub playbook: usize,
-    /// How many playbooks there are to run.
+    /// The number of playbooks.
     pub playbooks: usize,
-    /// Tasks begun so far.
+    /// The number of tasks started so far.
     pub tasks: usize,
-    /// The task at work, or the last one.
+    /// The name of the current task, or of the last one.
     pub task: Option<String>,
 }
 
-/// This moment, as finely as clients see it.
+/// Returns the current time, rounded to milliseconds as in the API.
 pub fn now() -> Timestamp {
     let now = Timestamp::now();
     now.round(Unit::Millisecond).unwrap_or(now)
 }
 
-/// How each host fared so far: Ansible's recap of a playbook replaces what its events said.
+/// The status of each host so far. When a playbook ends, Ansible's recap replaces the statuses that
+/// were derived from its events.
 #[derive(Debug, Default)]
-pub struct Hosts {
-    /// From the playbooks that have ended.
-    before: HashMap<String, Fate>,
-    /// From the one at work.
-    at_work: HashMap<String, Fate>,
+pub struct HostStatuses {
+    /// From the recaps of the playbooks that have ended.
+    from_recaps: HashMap<String, HostStatus>,
+    /// From the events of the current playbook.
+    from_events: HashMap<String, HostStatus>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Fate {
+struct HostStatus {
     changed: bool,
     failed: bool,
 }
 
-impl Hosts {
-    /// Looks at the next event.
-    pub fn see(&mut self, event: &JobEvent) {
+impl HostStatuses {
+    /// Applies the next job event.
+    pub fn apply(&mut self, event: &JobEvent) {
         let Some(data) = &event.event_data else { return };
         match (event.event.as_str(), &data.host) {
             ("playbook_on_stats", _) => self.recap(data),
             ("runner_on_ok", Some(host)) => {
                 let changed =
                     data.res.as_ref().is_some_and(|res| res["changed"] == Value::Bool(true));
-                self.at_work.entry(host.clone()).or_default().changed |= changed;
+                self.from_events.entry(host.clone()).or_default().changed |= changed;
             }
             ("runner_on_failed", Some(host)) if data.ignore_errors != Some(true) => {
-                self.at_work.entry(host.clone()).or_default().failed = true;
+                self.from_events.entry(host.clone()).or_default().failed = true;
             }
             ("runner_on_unreachable", Some(host)) => {
-                self.at_work.entry(host.clone()).or_default().failed = true;
+                self.from_events.entry(host.clone()).or_default().failed = true;
             }
             _ => {}
         }
@@ -142,26 +143,26 @@ impl Hosts {
         let kinds = [&stats.ok, &stats.changed, &stats.failures, &stats.dark];
         let hosts = kinds.into_iter().flatten().filter_map(Value::as_object).flatten();
         for (host, _) in hosts {
-            let fate = self.before.entry(host.clone()).or_default();
-            fate.changed |= count(&stats.changed, host);
-            fate.failed |= count(&stats.failures, host) || count(&stats.dark, host);
+            let status = self.from_recaps.entry(host.clone()).or_default();
+            status.changed |= count(&stats.changed, host);
+            status.failed |= count(&stats.failures, host) || count(&stats.dark, host);
         }
-        self.at_work.clear();
+        self.from_events.clear();
     }
 
-    /// The counts.
+    /// Counts the hosts by status.
     pub fn counts(&self) -> HostCounts {
-        let mut all = self.before.clone();
-        for (host, fate) in &self.at_work {
+        let mut all = self.from_recaps.clone();
+        for (host, status) in &self.from_events {
             let entry = all.entry(host.clone()).or_default();
-            entry.changed |= fate.changed;
-            entry.failed |= fate.failed;
+            entry.changed |= status.changed;
+            entry.failed |= status.failed;
         }
         let mut counts = HostCounts::default();
-        for fate in all.values() {
-            match fate {
-                Fate { failed: true, .. } => counts.failed += 1,
-                Fate { changed, .. } => {
+        for status in all.values() {
+            match status {
+                HostStatus { failed: true, .. } => counts.failed += 1,
+                HostStatus { changed, .. } => {
                     counts.ok += 1;
                     counts.changed += usize::from(*changed);
                 }

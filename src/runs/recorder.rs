@@ -1,4 +1,5 @@
-//! What is made of a run's job events: its log, its result, its counts.
+//! Turns the job events of a run into its log, its result and its counts. Secrets are redacted
+//! here, before anything else sees an event.
 
 use serde_json::{Value, json};
 
@@ -8,11 +9,12 @@ use crate::ansible::failure::FailureReason;
 use crate::ansible::job_events::ReadEvent;
 use crate::redaction::Redaction;
 use crate::runs::RunMetrics;
-use crate::runs::log::files::Journal;
-use crate::runs::record::{HostCounts, Hosts, Progress};
+use crate::runs::log::files::LogWriter;
+use crate::runs::record::{HostCounts, HostStatuses, Progress};
 
 /// Members of a job event that hold no text of a playbook (ansible-runner 2.4, `awx_display.py`).
-const OF_THE_EVENT: [&str; 9] = [
+/// They are not redacted.
+const EVENT_MEMBERS: [&str; 9] = [
     "counter",
     "created",
     "end_line",
@@ -24,8 +26,8 @@ const OF_THE_EVENT: [&str; 9] = [
     "uuid",
 ];
 
-/// The same of its `event_data`: ids, times, the name of the host, the counts of the recap.
-const OF_ITS_DATA: [&str; 17] = [
+/// The same for its `event_data`: ids, times, the name of the host, the counts of the recap.
+const EVENT_DATA_MEMBERS: [&str; 17] = [
     "changed",
     "dark",
     "duration",
@@ -45,121 +47,127 @@ const OF_ITS_DATA: [&str; 17] = [
     "uuid",
 ];
 
-/// Takes the job events of a run, playbook by playbook.
+/// Records the job events of a run, playbook by playbook.
 pub struct Recorder {
     redaction: Redaction,
-    journal: Option<Journal>,
+    log: Option<LogWriter>,
     metrics: Option<std::sync::Arc<RunMetrics>>,
-    hosts: Hosts,
-    seen: Seen,
-    playbook: Report,
+    hosts: HostStatuses,
+    recorded: Recorded,
+    report: PlaybookReport,
     action: Option<String>,
 }
 
-/// What has been seen of a run so far.
+/// What has been recorded of a run so far.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
-    /// How far it is.
+pub struct Recorded {
+    /// The progress.
     pub progress: Progress,
-    /// How the hosts fared.
+    /// The number of hosts by status.
     pub hosts: HostCounts,
-    /// Lines of the log.
+    /// The number of lines in the log.
     pub log_lines: u64,
-    /// Job events.
+    /// The number of job events.
     pub job_events: u64,
-    /// Why not all of it could be kept.
+    /// Why the log and the job events are incomplete, if they are.
     pub gap: Option<String>,
-    /// The number of the playbook's last event, as ansible-runner counts.
+    /// ansible-runner's `counter` of the last event of the current playbook.
     pub counter: u64,
-    /// Whether the playbook has printed its recap.
-    pub recap: bool,
+    /// Whether the current playbook has printed its recap.
+    pub has_recap: bool,
 }
 
-/// What one playbook said.
+/// What one playbook reported.
 #[derive(Debug, Default)]
-pub struct Report {
-    /// The values under the action's name.
+pub struct PlaybookReport {
+    /// The values reported for the action.
     pub values: Vec<Value>,
-    /// Why it failed, if it did.
+    /// Why the playbook failed, if it did.
     pub failure: FailureReason,
-    /// The number of the line that its log begins with.
+    /// The number of the first log line of the playbook.
     pub log_from: u64,
 }
 
 impl Recorder {
-    /// Starts with nothing. Without a journal, `gap` says why.
+    /// Creates a recorder for a run with `playbooks` playbooks. If `log` is an error, events are
+    /// not stored, and the record says why.
     pub fn new(
         redaction: Redaction,
-        journal: std::io::Result<Journal>,
+        log: std::io::Result<LogWriter>,
         playbooks: usize,
         metrics: Option<std::sync::Arc<RunMetrics>>,
     ) -> Self {
-        let gap = journal.as_ref().err().map(|e| format!("the log cannot be kept: {e}"));
+        let gap = log.as_ref().err().map(|e| format!("the log cannot be written: {e}"));
         let progress = Progress { playbooks, ..Progress::default() };
-        let seen = Seen { progress, gap, ..Seen::default() };
-        let journal = journal.ok();
-        let (hosts, playbook) = (Hosts::default(), Report::default());
-        Self { redaction, journal, metrics, hosts, seen, playbook, action: None }
+        let recorded = Recorded { progress, gap, ..Recorded::default() };
+        let log = log.ok();
+        let (hosts, report) = (HostStatuses::default(), PlaybookReport::default());
+        Self { redaction, log, metrics, hosts, recorded, report, action: None }
     }
 
-    /// The next playbook begins; its values under `action` are wanted.
+    /// Begins the next playbook, whose values for `action` are to be collected.
     pub fn begin_playbook(&mut self, action: Option<String>) {
-        self.seen.progress.playbook += 1;
-        self.seen.progress.task = None;
+        self.recorded.progress.playbook += 1;
+        self.recorded.progress.task = None;
         self.action = action;
-        self.seen.counter = 0;
-        self.seen.recap = false;
-        self.playbook = Report { log_from: self.seen.log_lines, ..Report::default() };
+        self.recorded.counter = 0;
+        self.recorded.has_recap = false;
+        self.report =
+            PlaybookReport { log_from: self.recorded.log_lines, ..PlaybookReport::default() };
     }
 
-    /// A playbook that looks something up comes before the others.
-    pub fn one_more_playbook(&mut self) {
-        self.seen.progress.playbooks += 1;
+    /// Counts a playbook that was not planned.
+    pub fn add_playbook(&mut self) {
+        self.recorded.progress.playbooks += 1;
     }
 
-    /// What the playbook said, now that it has ended.
-    pub fn end_playbook(&mut self) -> Report {
-        std::mem::take(&mut self.playbook)
+    /// Ends the playbook and returns its report.
+    pub fn end_playbook(&mut self) -> PlaybookReport {
+        std::mem::take(&mut self.report)
     }
 
-    /// What has been seen so far.
-    pub fn seen(&self) -> &Seen {
-        &self.seen
+    /// Returns what has been recorded so far.
+    pub fn recorded(&self) -> &Recorded {
+        &self.recorded
     }
 
-    /// Takes the next events: keeps them and learns from them.
-    pub fn take(&mut self, reads: Vec<ReadEvent>) {
+    /// Stores and applies the next events.
+    ///
+    /// # Blocking
+    ///
+    /// Writes to the log files.
+    pub fn record(&mut self, reads: Vec<ReadEvent>) {
         for read in reads {
             let (event, text) = self.redacted(read);
             let stdout = event.stdout.as_deref().filter(|text| !text.is_empty());
             let lines = stdout.map(events::raw_lines).unwrap_or_default();
-            self.keep(&text, &lines);
-            self.learn(&event);
+            self.store(&text, &lines);
+            self.apply(&event);
         }
     }
 
-    /// Learns from an event that was kept before.
-    pub fn recall(&mut self, event: &JobEvent, playbook: usize, action: &Option<String>) {
-        if playbook != self.seen.progress.playbook {
-            self.recall_playbook(playbook, action);
+    /// Applies an event that an earlier server stored.
+    pub fn replay(&mut self, event: &JobEvent, playbook: usize, action: &Option<String>) {
+        if playbook != self.recorded.progress.playbook {
+            self.resume_playbook(playbook, action);
         }
-        self.seen.job_events += 1;
-        self.learn(event);
+        self.recorded.job_events += 1;
+        self.apply(event);
     }
 
-    /// Goes to a playbook that was at work before.
-    pub fn recall_playbook(&mut self, playbook: usize, action: &Option<String>) {
-        self.seen.progress.playbook = playbook.saturating_sub(1);
+    /// Resumes with the playbook that an earlier server ran.
+    pub fn resume_playbook(&mut self, playbook: usize, action: &Option<String>) {
+        self.recorded.progress.playbook = playbook.saturating_sub(1);
         self.begin_playbook(action.clone());
     }
 
-    /// The lines of the log that were kept before.
-    pub fn recall_lines(&mut self, lines: u64) {
-        self.seen.log_lines = lines;
+    /// Sets the number of log lines that an earlier server stored.
+    pub fn set_log_lines(&mut self, lines: u64) {
+        self.recorded.log_lines = lines;
     }
 
-    /// Hides the secrets in an event. Whatever is secret, the event stays one: its number, its
-    /// kind and its counts are not text that a person wrote, and are left as they are.
+    /// Redacts the secrets in an event. Members without text of a playbook, such as its number, kind
+    /// and counts, are left alone: a secret like `1` must not destroy them.
     fn redacted(&self, ReadEvent { mut event, text }: ReadEvent) -> (JobEvent, String) {
         if !self.redaction.may_match(&text) {
             return (event, text);
@@ -174,7 +182,7 @@ impl Recorder {
                 self.redact_event(&mut whole);
                 whole.to_string()
             }
-            // A number beyond what JSON values hold. What cannot be redacted is not kept.
+            // A number is out of range. What cannot be redacted is not stored.
             Err(_) => json!({
                 "counter": event.counter, "event": event.event, "stdout": event.stdout,
             })
@@ -185,10 +193,10 @@ impl Recorder {
 
     fn redact_event(&self, whole: &mut Value) {
         let data = whole.get_mut("event_data").map(Value::take);
-        self.redact_members(whole, &OF_THE_EVENT);
+        self.redact_members(whole, &EVENT_MEMBERS);
         if let Some(mut data) = data {
             let res = data.get_mut("res").map(Value::take);
-            self.redact_members(&mut data, &OF_ITS_DATA);
+            self.redact_members(&mut data, &EVENT_DATA_MEMBERS);
             if let Some(mut res) = res {
                 self.redact_members(&mut res, &[]);
                 data["res"] = res;
@@ -197,53 +205,54 @@ impl Recorder {
         }
     }
 
-    /// Hides the secrets in the members of an object, those in `kept` apart. Their names stay:
-    /// they are those of ansible-runner, of a module, or of the action whose value is answered.
-    fn redact_members(&self, object: &mut Value, kept: &[&str]) {
+    /// Redacts the secrets in the members of an object, except in those named in `exempt`. Names of
+    /// members are left alone: ansible-runner, a module or the action has chosen them.
+    fn redact_members(&self, object: &mut Value, exempt: &[&str]) {
         let Value::Object(members) = object else { return self.redaction.value(object) };
-        for (name, member) in members.iter_mut().filter(|(name, _)| !kept.contains(&name.as_str()))
+        for (name, member) in
+            members.iter_mut().filter(|(name, _)| !exempt.contains(&name.as_str()))
         {
             self.redaction.member(name, member);
         }
     }
 
-    fn keep(&mut self, text: &str, lines: &[String]) {
-        let Some(journal) = &mut self.journal else { return };
-        let number = self.seen.job_events + 1;
-        // The event's own members follow ours in the same object, on one line.
+    fn store(&mut self, text: &str, lines: &[String]) {
+        let Some(log) = &mut self.log else { return };
+        let number = self.recorded.job_events + 1;
+        // `seq` and `playbook` are put before the members of the event, all on one line.
         let members = text.trim_start().strip_prefix('{').unwrap_or("}").replace('\n', " ");
         let comma = if members.trim_start().starts_with('}') { "" } else { "," };
-        let playbook = self.seen.progress.playbook;
+        let playbook = self.recorded.progress.playbook;
         let line = format!("{{\"seq\":{number},\"playbook\":{playbook}{comma}{members}");
-        match journal.add(&line, lines) {
+        match log.append(&line, lines) {
             Ok(()) => {
-                self.seen.job_events = number;
-                self.seen.log_lines += lines.len() as u64;
+                self.recorded.job_events = number;
+                self.recorded.log_lines += lines.len() as u64;
             }
             Err(e) => {
-                tracing::error!(error = %e, "the log of the run cannot be kept from here on");
-                self.seen.gap = Some(format!("the log ends early: {e}"));
-                self.journal = None;
+                tracing::error!(error = %e, "cannot write the log of the run, which ends here");
+                self.recorded.gap = Some(format!("the log ends early: {e}"));
+                self.log = None;
             }
         }
     }
 
-    fn learn(&mut self, event: &JobEvent) {
-        self.hosts.see(event);
-        self.seen.hosts = self.hosts.counts();
-        self.seen.counter = event.counter;
-        self.seen.recap |= event.event == "playbook_on_stats";
-        self.playbook.failure.observe(event);
+    fn apply(&mut self, event: &JobEvent) {
+        self.hosts.apply(event);
+        self.recorded.hosts = self.hosts.counts();
+        self.recorded.counter = event.counter;
+        self.recorded.has_recap |= event.event == "playbook_on_stats";
+        self.report.failure.observe(event);
         let data = event.event_data.as_ref();
         if matches!(
             event.event.as_str(),
             "playbook_on_task_start" | "playbook_on_handler_task_start"
         ) {
-            self.seen.progress.tasks += 1;
-            self.seen.progress.task = data.and_then(|data| data.task.clone());
+            self.recorded.progress.tasks += 1;
+            self.recorded.progress.task = data.and_then(|data| data.task.clone());
         }
         if let Some(action) = &self.action {
-            self.playbook.values.extend(events::extract([event], action));
+            self.report.values.extend(events::extract([event], action));
         }
         if let (Some(metrics), Some(seconds)) = (&self.metrics, data.and_then(|d| d.duration)) {
             metrics.task_seconds.observe(seconds);

@@ -1,7 +1,8 @@
-//! What a server that was killed left behind, settled before the next one serves.
+//! Crash recovery: settles the runs that a killed server left unfinished, before the next one
+//! accepts requests.
 //!
-//! A run that was at work is ended, or, where it has ended meanwhile, read to its end from the
-//! directory it left. Nothing stays `running` for ever, and no directory stays at all.
+//! Remaining processes are ended. How a run ended is decided from the files in its directory, which
+//! is then removed. Afterwards no run of the history is active.
 
 use std::collections::HashSet;
 use std::fs;
@@ -21,34 +22,41 @@ use crate::ansible::reaper;
 use crate::ansible::reaper::Stop;
 use crate::config::Settings;
 use crate::redaction::{is_secret_name, texts_in};
-use crate::runs::lifecycle::concluded;
-use crate::runs::log::files::{Journals, Mark, Part};
+use crate::runs::lifecycle::conclude;
+use crate::runs::log::files::{LogFiles, LogKind, LogOffset};
 use crate::runs::record::Record;
 use crate::runs::recorder::Recorder;
 use crate::runs::secrets;
 use crate::runs::store::sqlite::History;
-use crate::runs::{Ended, Outcome, State};
+use crate::runs::{Outcome, RunResult, RunState};
 
-/// A file in the directory of a run that says that a server ended what was at work there: a
-/// code that its runner reported after that is not its own.
-const ENDED_BY_US: &str = "ended-by-the-server";
+/// A file in the directory of a run, written before recovery ends its processes. An exit code that
+/// ansible-runner reports after that is not the playbook's own.
+const STOPPED_MARKER: &str = "ended-by-the-server";
 
-/// A file in the directory of a run with what is known of it, for a history that could not be
-/// written while the run was at work.
-const RECORD: &str = "record.json";
+/// A file in the directory of a run that holds its record, in case the history could not be written.
+const RECORD_FILE: &str = "record.json";
 
-/// How long a start waits until what it settled is written.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long recovery waits until the settled runs are written to the history.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many bytes of job events are read at once.
-const PAGE: usize = 1024 * 1024;
+/// The number of bytes of job events that are read at once.
+const PAGE_BYTES: usize = 1024 * 1024;
 
-/// Leaves word in the directory of a run whose run it is.
-pub(super) fn leave_word(dir: &Path, record: &Record) -> io::Result<()> {
-    fs::write(dir.join(RECORD), serde_json::to_vec(record)?)
+/// Writes the record of a run into the directory of the run.
+///
+/// # Errors
+///
+/// If the file cannot be written.
+///
+/// # Blocking
+///
+/// Writes a file.
+pub(super) fn write_run_record(dir: &Path, record: &Record) -> io::Result<()> {
+    fs::write(dir.join(RECORD_FILE), serde_json::to_vec(record)?)
 }
 
-/// The directory of a run that nobody took away.
+/// The directory of a run of an earlier server.
 struct Leftover {
     id: Uuid,
     dir: PathBuf,
@@ -59,100 +67,107 @@ impl Leftover {
         self.dir.join("artifacts").join(self.id.to_string())
     }
 
-    /// The code that was reported before anybody ended the run.
+    /// The exit code that ansible-runner reported before recovery ended the run: `None` if there is
+    /// no report, `Some(None)` if it reports no exit code.
     fn reported(&self) -> Option<Option<i32>> {
-        let ours = self.dir.join(ENDED_BY_US).exists();
-        (!ours).then(|| reported_rc(&self.artifacts())).flatten()
+        let stopped = self.dir.join(STOPPED_MARKER).exists();
+        (!stopped).then(|| reported_rc(&self.artifacts())).flatten()
     }
 
     fn record(&self) -> Option<Record> {
-        let record: Record = serde_json::from_slice(&fs::read(self.dir.join(RECORD)).ok()?).ok()?;
+        let record: Record =
+            serde_json::from_slice(&fs::read(self.dir.join(RECORD_FILE)).ok()?).ok()?;
         (record.id == self.id).then_some(record)
     }
 
-    /// Ends what is left of the run at work, and leaves word of that for another start, which
-    /// may have to judge the run.
-    fn end(&self) -> LeftEnd {
-        // Looked at first: ending a playbook makes its runner write a code that is not its own.
+    /// Ends the remaining processes of the run, and marks the directory first, since this server may
+    /// be killed before it has settled the run.
+    fn terminate(&self) -> Termination {
+        // Read first: when a playbook is ended, ansible-runner reports an exit code as well.
         let reported = self.reported();
         let was_alive = reaper::any_alive(&self.id.to_string());
         if was_alive && reported.is_none() {
-            let marked = fs::write(self.dir.join(ENDED_BY_US), "");
+            let marked = fs::write(self.dir.join(STOPPED_MARKER), "");
             if let Err(error) = marked {
-                tracing::error!(run_id = %self.id, %error, "that the run is ended cannot be noted");
+                tracing::error!(run_id = %self.id, %error, "cannot mark the run as stopped");
             }
         }
         end_processes(self.id);
-        LeftEnd { reported, was_alive }
+        Termination { reported, was_alive }
     }
 }
 
-/// How a run was found.
+/// How a run was found and terminated.
 #[derive(Clone, Copy)]
-struct LeftEnd {
-    /// The code that it had reported itself.
+struct Termination {
+    /// What ansible-runner had reported, see [`Leftover::reported`].
     reported: Option<Option<i32>>,
-    /// Whether it was still at work, and was ended.
+    /// Whether the run still had processes, which were ended.
     was_alive: bool,
 }
 
-impl LeftEnd {
+impl Termination {
     fn without_directory(id: Uuid) -> Self {
         Self { reported: None, was_alive: end_processes(id) }
     }
 }
 
-/// Ends what earlier runs left at work, where there is no history to settle them in.
-pub(super) fn end_all_left(runs_dir: &Path) {
+/// Ends the processes of earlier runs without settling them, for a server that cannot open its
+/// history.
+pub(super) fn terminate_leftovers(runs_dir: &Path) {
     match leftovers(runs_dir) {
         Ok(leftovers) => leftovers.iter().for_each(|leftover| {
-            leftover.end();
+            leftover.terminate();
         }),
-        Err(error) => tracing::error!(%error, "earlier runs cannot be looked for"),
+        Err(error) => tracing::error!(%error, "cannot look for the processes of earlier runs"),
     }
 }
 
-/// Settles everything an earlier server left. The caller holds the lock of the data dir, so
-/// nothing of it belongs to a server that is alive.
-pub(super) fn recover(
-    settings: &Settings,
-    history: &History,
-    journals: &Journals,
-) -> io::Result<()> {
+/// Settles all runs that an earlier server left unfinished. The caller holds the lock of the data
+/// dir, so that server is not running any more.
+///
+/// # Errors
+///
+/// If the history or the directory of runs cannot be read.
+///
+/// # Blocking
+///
+/// Reads and removes files, and waits for processes to end.
+pub(super) fn recover(settings: &Settings, history: &History, logs: &LogFiles) -> io::Result<()> {
     let mut unfinished = history.unfinished().map_err(io::Error::other)?;
     let known = history.ids().map_err(io::Error::other)?;
     let leftovers = leftovers(&settings.runs_dir)?;
-    // The history does not know all of them, where it could not be written.
+    // A run is missing from the history if that could not be written.
     let unknown = leftovers.iter().filter(|leftover| !known.contains(&leftover.id));
     unfinished.extend(unknown.filter_map(Leftover::record));
-    let ends: Vec<LeftEnd> = leftovers.iter().map(Leftover::end).collect();
+    let ends: Vec<Termination> = leftovers.iter().map(Leftover::terminate).collect();
     let unsettled: HashSet<Uuid> = unfinished.iter().map(|record| record.id).collect();
     for record in unfinished {
         let left = leftovers.iter().zip(&ends).find(|(leftover, _)| leftover.id == record.id);
         let (leftover, end) = left.unzip();
-        let end = end.copied().unwrap_or_else(|| LeftEnd::without_directory(record.id));
-        settle(settings, history, journals, record, leftover, end);
+        let end = end.copied().unwrap_or_else(|| Termination::without_directory(record.id));
+        settle(settings, history, logs, record, leftover, end);
     }
-    // What a run left is all there is to judge it by, until the judgement is written.
-    let written = history.wait_until_written(PATIENCE);
+    // Until its final state is written, the directory of a run is the only evidence.
+    let written = history.flush_blocking(WRITE_TIMEOUT);
     for Leftover { id, dir } in &leftovers {
         if !written && unsettled.contains(id) {
-            tracing::error!(run_id = %id, "its directory stays, since its end cannot be written");
+            tracing::error!(run_id = %id, "run directory kept, since the final state of the run cannot be written");
             continue;
         }
         match fs::remove_dir_all(dir) {
-            Ok(()) => tracing::info!(run_id = %id, "the directory of an earlier run was removed"),
+            Ok(()) => tracing::info!(run_id = %id, "removed the directory of an earlier run"),
             Err(error) => {
-                tracing::error!(run_id = %id, %error, dir = %dir.display(), "a run directory stays");
+                tracing::error!(run_id = %id, %error, dir = %dir.display(), "cannot remove a run directory");
             }
         }
     }
-    if history.has_one_aside() {
-        tracing::warn!("the logs of the runs stay as long as the damaged history lies beside");
+    if history.has_quarantined() {
+        tracing::warn!("no logs of runs are removed as long as a quarantined history exists");
         return Ok(());
     }
     let known = history.ids().map_err(io::Error::other)?;
-    journals.all().into_iter().filter(|id| !known.contains(id)).for_each(|id| journals.remove(id));
+    logs.all().into_iter().filter(|id| !known.contains(id)).for_each(|id| logs.remove(id));
     Ok(())
 }
 
@@ -168,7 +183,7 @@ fn leftovers(runs_dir: &Path) -> io::Result<Vec<Leftover>> {
     Ok(found)
 }
 
-/// Ends what is left of a run at work, and answers whether anything was.
+/// Ends the remaining processes of a run. Returns whether there were any.
 fn end_processes(id: Uuid) -> bool {
     let run_id = id.to_string();
     let any = reaper::any_alive(&run_id);
@@ -181,126 +196,131 @@ fn end_processes(id: Uuid) -> bool {
 fn settle(
     settings: &Settings,
     history: &History,
-    journals: &Journals,
+    logs: &LogFiles,
     record: Record,
     leftover: Option<&Leftover>,
-    LeftEnd { reported, was_alive }: LeftEnd,
+    Termination { reported, was_alive }: Termination,
 ) {
-    let never_begun = record.state == State::Queued && leftover.is_none() && !was_alive;
-    let (record, outcome) = if never_begun {
-        never_begun_end(record)
+    let unstarted = record.state == RunState::Queued && leftover.is_none() && !was_alive;
+    let (record, outcome) = if unstarted {
+        conclude_unstarted(record)
     } else {
-        read_end(settings, journals, record, leftover, reported, was_alive)
+        conclude_from_files(settings, logs, record, leftover, reported, was_alive)
     };
     tracing::warn!(
         run_id = %record.id, operation = record.operation, state = record.state.name(),
-        explanation = record.explanation, "an earlier server left this run unfinished"
+        explanation = record.explanation, "settled a run that an earlier server left unfinished"
     );
     let result = match outcome {
-        Outcome::Ended(ended) => Value::Array(ended.result),
+        Outcome::Finished(ended) => Value::Array(ended.result),
         _ => Value::Null,
     };
-    history.keep(record, result);
+    history.upsert(record, result);
 }
 
-fn never_begun_end(mut record: Record) -> (Record, Outcome) {
+fn conclude_unstarted(mut record: Record) -> (Record, Outcome) {
     record.ended = Some(crate::runs::record::now());
     record.queue = None;
-    record.state = State::Canceled;
-    record.explanation = "The server ended before this run was begun. Nothing was done.".to_owned();
+    record.state = RunState::Canceled;
+    record.explanation =
+        "The server stopped before this run started. Nothing was changed.".to_owned();
     record.error = Some(record.explanation.clone());
-    (record, Outcome::Ended(Ended::default()))
+    (record, Outcome::Finished(RunResult::default()))
 }
 
-/// Reads what the run left, and judges by it.
-fn read_end(
+/// Decides from the files of the run how it ended.
+fn conclude_from_files(
     settings: &Settings,
-    journals: &Journals,
+    logs: &LogFiles,
     mut record: Record,
     leftover: Option<&Leftover>,
     reported: Option<Option<i32>>,
     was_alive: bool,
 ) -> (Record, Outcome) {
-    let mut recorder = resumed(settings, journals, &record, leftover);
+    let mut recorder = resumed_recorder(settings, logs, &record, leftover);
     if let Some(leftover) = leftover {
-        let stored = recorder.seen().counter;
+        let stored = recorder.recorded().counter;
         match JobEvents::read_after(&leftover.artifacts().join("job_events"), stored) {
-            Ok(events) => recorder.take(events),
-            Err(error) => tracing::error!(run_id = %record.id, %error, "not all could be read"),
+            Ok(events) => recorder.record(events),
+            Err(error) => {
+                tracing::error!(run_id = %record.id, %error, "cannot read all job events of the run")
+            }
         }
     }
-    let complete = recorder.seen().recap;
+    let complete = recorder.recorded().has_recap;
     let report = recorder.end_playbook();
-    record.learn(recorder.seen());
+    record.update(recorder.recorded());
     let last = record.progress.playbook >= record.progress.playbooks;
     let error = report.failure.line(reported.flatten());
-    let ended = Ended { result: report.values, log_from: report.log_from, ..Ended::default() };
+    let ended =
+        RunResult { result: report.values, log_from: report.log_from, ..RunResult::default() };
     let outcome = match reported {
         Some(Some(0)) if last && complete => {
-            Outcome::Ended(Ended { rc: Some(0), reported: true, ..ended })
+            Outcome::Finished(RunResult { rc: Some(0), reported: true, ..ended })
         }
-        Some(Some(0)) => Outcome::Unclear(
-            "the server ended, and of the playbooks of this run only the first ones were done"
-                .to_owned(),
+        Some(Some(0)) => Outcome::Unknown(
+            "the server stopped before all playbooks of the run had started".to_owned(),
         ),
         Some(rc @ Some(_)) => {
-            Outcome::Ended(Ended { rc, error: Some(error), reported: true, ..ended })
+            Outcome::Finished(RunResult { rc, error: Some(error), reported: true, ..ended })
         }
-        Some(None) | None if was_alive => Outcome::Unclear(
-            "the server ended while it was at work. At the next start its processes were ended"
+        Some(None) | None if was_alive => Outcome::Unknown(
+            "the server stopped while the run was in progress, and ended the remaining processes \
+             at its next start"
                 .to_owned(),
         ),
-        Some(None) | None => Outcome::Unclear(
-            "the server ended while it was at work, and its processes were gone at the next start"
+        Some(None) | None => Outcome::Unknown(
+            "the server stopped while the run was in progress, and no processes were left at its \
+             next start"
                 .to_owned(),
         ),
     };
-    let (mut record, outcome) = concluded(record, outcome);
-    if record.state == State::Succeeded || record.state == State::Failed {
-        record.explanation.push_str(" The server was away at that time.");
+    let (mut record, outcome) = conclude(record, outcome);
+    if record.state == RunState::Succeeded || record.state == RunState::Failed {
+        record.explanation.push_str(" The server was not running at that time.");
     }
     (record, outcome)
 }
 
-/// A recorder that knows what was kept of a run, and goes on where that ends.
-fn resumed(
+/// Returns a recorder that continues after the last stored job event.
+fn resumed_recorder(
     settings: &Settings,
-    journals: &Journals,
+    logs: &LogFiles,
     record: &Record,
     leftover: Option<&Leftover>,
 ) -> Recorder {
     let secrets = leftover.map(|l| secrets_of(&l.dir)).unwrap_or_default();
     let redaction = secrets::redaction(settings, &secrets);
-    let journal = journals.resume(record.id);
-    let mut recorder = Recorder::new(redaction, journal, record.progress.playbooks, None);
-    let mut mark = Mark::default();
+    let log = logs.resume(record.id);
+    let mut recorder = Recorder::new(redaction, log, record.progress.playbooks, None);
+    let mut offset = LogOffset::default();
     loop {
-        match journals.read(record.id, Part::JobEvents, mark, u64::MAX, PAGE) {
-            Ok(page) if page.next.line > mark.line => {
-                mark = page.next;
-                let kept = page.lines.iter().filter_map(|line| kept_event(line));
-                kept.for_each(|(event, playbook)| {
-                    recorder.recall(&event, playbook, &record.action)
+        match logs.read(record.id, LogKind::JobEvents, offset, u64::MAX, PAGE_BYTES) {
+            Ok(page) if page.next.line > offset.line => {
+                offset = page.next;
+                let stored = page.lines.iter().filter_map(|line| stored_event(line));
+                stored.for_each(|(event, playbook)| {
+                    recorder.replay(&event, playbook, &record.action)
                 });
             }
             _ => break,
         }
     }
-    if recorder.seen().progress.playbook < record.progress.playbook {
-        recorder.recall_playbook(record.progress.playbook, &record.action);
+    if recorder.recorded().progress.playbook < record.progress.playbook {
+        recorder.resume_playbook(record.progress.playbook, &record.action);
     }
-    let lines = journals.find(record.id, Part::Log, u64::MAX).unwrap_or_default().line;
-    recorder.recall_lines(lines);
+    let lines = logs.find(record.id, LogKind::Log, u64::MAX).unwrap_or_default().line;
+    recorder.set_log_lines(lines);
     recorder
 }
 
-fn kept_event(line: &str) -> Option<(JobEvent, usize)> {
+fn stored_event(line: &str) -> Option<(JobEvent, usize)> {
     let value: Value = serde_json::from_str(line).ok()?;
     let playbook = value["playbook"].as_u64()?;
     Some((serde_json::from_value(value).ok()?, usize::try_from(playbook).ok()?))
 }
 
-/// The secrets among the variables of the run.
+/// Returns the secrets among the extra variables of the run.
 fn secrets_of(dir: &Path) -> Vec<String> {
     let text = fs::read_to_string(dir.join("env/extravars")).unwrap_or_default();
     let json = text.strip_prefix(extra_vars::UNSAFE_TAG).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A run that has not ended yet, shared by its task and by everybody who watches it.
+//! An active run, shared by its task and by those that follow it.
 
 use std::sync::Arc;
 
@@ -9,35 +9,35 @@ use uuid::Uuid;
 use crate::ansible::reaper::Stop;
 use crate::runs::Outcome;
 use crate::runs::phases::Stopwatch;
-use crate::runs::record::{Place, Record, now};
-use crate::runs::recorder::Seen;
-use crate::runs::state::{Ending, State};
+use crate::runs::record::{QueuePosition, Record, now};
+use crate::runs::recorder::Recorded;
+use crate::runs::state::{Ending, RunState};
 
 /// A run, from its acceptance to its end.
 #[derive(Debug)]
 pub struct Run {
-    /// Its id.
+    /// The id.
     pub id: Uuid,
-    view: watch::Sender<View>,
+    snapshot: watch::Sender<RunSnapshot>,
     stop: watch::Sender<Stop>,
-    /// Its turn has come.
-    pub(super) turn: Notify,
+    /// Notified when the scheduler admits the run.
+    pub(super) admitted: Notify,
 }
 
-/// What can be seen of a run at one moment.
+/// A run at one moment.
 #[derive(Debug, Clone)]
-pub struct View {
-    /// What is known of it.
+pub struct RunSnapshot {
+    /// The record.
     pub record: Record,
-    /// What it answers, once it has ended.
+    /// The outcome, once the run has ended.
     pub outcome: Option<Arc<Outcome>>,
 }
 
-impl View {
-    /// The values that the run reported.
+impl RunSnapshot {
+    /// The values that the run reported; empty until it has ended.
     pub fn result(&self) -> &[Value] {
         match self.outcome.as_deref() {
-            Some(Outcome::Ended(ended)) => &ended.result,
+            Some(Outcome::Finished(ended)) => &ended.result,
             _ => &[],
         }
     }
@@ -46,113 +46,116 @@ impl View {
 impl Run {
     pub(super) fn new(record: Record) -> Self {
         let id = record.id;
-        let view = watch::Sender::new(View { record, outcome: None });
-        Self { id, view, stop: watch::Sender::new(Stop::No), turn: Notify::new() }
+        let snapshot = watch::Sender::new(RunSnapshot { record, outcome: None });
+        Self { id, snapshot, stop: watch::Sender::new(Stop::No), admitted: Notify::new() }
     }
 
-    /// What can be seen now.
-    pub fn view(&self) -> View {
-        self.view.borrow().clone()
+    /// Returns the run as it is now.
+    pub fn snapshot(&self) -> RunSnapshot {
+        self.snapshot.borrow().clone()
     }
 
-    /// Follows what can be seen.
-    pub fn follow(&self) -> watch::Receiver<View> {
-        self.view.subscribe()
+    /// Subscribes to changes of the run.
+    pub fn follow(&self) -> watch::Receiver<RunSnapshot> {
+        self.snapshot.subscribe()
     }
 
-    /// Waits for the end. Whoever stops waiting changes nothing about the run.
-    pub async fn ended(&self) -> View {
+    /// Waits for the end of the run. Dropping the future does not affect the run.
+    pub async fn ended(&self) -> RunSnapshot {
         let mut follow = self.follow();
-        let ended = follow.wait_for(|view| view.outcome.is_some()).await;
-        // The sender lives in this very value.
-        ended.map(|view| view.clone()).unwrap_or_else(|_| self.view())
+        let ended = follow.wait_for(|snapshot| snapshot.outcome.is_some()).await;
+        // The sender cannot be dropped: `self` owns it.
+        ended.map(|snapshot| snapshot.clone()).unwrap_or_else(|_| self.snapshot())
     }
 
-    /// Whether and how the run is to be stopped, as its processes see it.
+    /// Subscribes to the request to stop the processes of the run.
     pub(super) fn stop(&self) -> watch::Receiver<Stop> {
         self.stop.subscribe()
     }
 
-    /// Begins to end the run. A run that is at work is `canceling` from here on; one that has
-    /// ended stays as it is, and false is answered.
-    pub(super) fn end(&self, ending: Ending, stop: Stop) -> bool {
-        let mut alive = false;
-        self.view.send_modify(|view| {
-            alive = !view.record.state.is_final();
-            if alive && view.record.ending.is_none() {
-                view.record.ending = Some(ending);
+    /// Requests the end of the run, which changes its state from running to canceling. Returns
+    /// false if the run has already ended.
+    pub(super) fn request_end(&self, ending: Ending, stop: Stop) -> bool {
+        let mut is_active = false;
+        self.snapshot.send_modify(|snapshot| {
+            is_active = !snapshot.record.state.is_final();
+            if is_active && snapshot.record.ending.is_none() {
+                snapshot.record.ending = Some(ending);
             }
-            if view.record.state == State::Running {
-                view.record.state = State::Canceling;
-                view.record.explanation =
-                    format!("{}. Its processes are being ended.", ending.reason());
+            if snapshot.record.state == RunState::Running {
+                snapshot.record.state = RunState::Canceling;
+                snapshot.record.explanation =
+                    format!("{}. Its processes are being stopped.", ending.reason());
             }
         });
-        if alive {
+        if is_active {
             self.stop.send_modify(|now| *now = (*now).max(stop));
         }
-        alive
+        is_active
     }
 
-    /// The work begins, unless the run is to be ended already.
-    pub(super) fn begin(&self) -> bool {
-        self.view.send_if_modified(|view| {
-            if view.record.ending.is_some() {
+    /// Starts the run. Returns false if its end has already been requested.
+    pub(super) fn start(&self) -> bool {
+        self.snapshot.send_if_modified(|snapshot| {
+            if snapshot.record.ending.is_some() {
                 return false;
             }
-            view.record.state = State::Running;
-            view.record.explanation = "The run is at work.".to_owned();
-            view.record.queue = None;
-            view.record.started = Some(now());
+            snapshot.record.state = RunState::Running;
+            snapshot.record.explanation = "The run is in progress.".to_owned();
+            snapshot.record.queue = None;
+            snapshot.record.started = Some(now());
             true
         })
     }
 
-    pub(super) fn place(&self, place: &Place) {
-        self.view.send_if_modified(|view| {
-            let changed = view.record.queue.as_ref() != Some(place);
-            if changed && view.record.state == State::Queued {
-                view.record.queue = Some(place.clone());
-                view.record.explanation = format!("The run waits: {}.", place.reason);
+    pub(super) fn set_queue_position(&self, position: &QueuePosition) {
+        self.snapshot.send_if_modified(|snapshot| {
+            let changed = snapshot.record.queue.as_ref() != Some(position);
+            if changed && snapshot.record.state == RunState::Queued {
+                snapshot.record.queue = Some(position.clone());
+                snapshot.record.explanation = format!("The run is queued: {}.", position.reason);
             }
             changed
         });
     }
 
-    pub(super) fn measured(&self, watch: &mut Stopwatch) {
-        self.view.send_modify(|view| {
-            let record = &mut view.record;
+    pub(super) fn set_phases(&self, stopwatch: &mut Stopwatch) {
+        self.snapshot.send_modify(|snapshot| {
+            let record = &mut snapshot.record;
             let queued = record.started.map(|started| started.duration_since(record.created));
             let queued = queued.and_then(|time| time.try_into().ok()).unwrap_or_default();
-            record.phases = watch.read(queued);
+            record.phases = stopwatch.read(queued);
         });
     }
 
-    pub(super) fn progress(&self, seen: &Seen) {
-        self.view.send_modify(|view| view.record.learn(seen));
+    pub(super) fn update(&self, recorded: &Recorded) {
+        self.snapshot.send_modify(|snapshot| snapshot.record.update(recorded));
     }
 
-    /// The end, unless somebody has asked for another one since `record` was made. From here on
-    /// the run is only read.
+    /// Ends the run, which does not change after that. Returns false, and does nothing, if the end
+    /// of the run was requested after `record` was made.
     pub(super) fn finish(&self, record: &Record, outcome: Outcome) -> bool {
-        self.view.send_if_modified(|view| {
-            if view.record.ending != record.ending {
+        self.snapshot.send_if_modified(|snapshot| {
+            if snapshot.record.ending != record.ending {
                 return false;
             }
-            debug_assert!(view.record.state.may_become(record.state), "{view:?} → {record:?}");
-            *view = View { record: record.clone(), outcome: Some(Arc::new(outcome)) };
+            debug_assert!(
+                snapshot.record.state.may_become(record.state),
+                "{snapshot:?} → {record:?}"
+            );
+            *snapshot = RunSnapshot { record: record.clone(), outcome: Some(Arc::new(outcome)) };
             true
         })
     }
 }
 
 impl Record {
-    /// Takes over what has been seen.
-    pub fn learn(&mut self, seen: &Seen) {
-        self.progress = seen.progress.clone();
-        self.hosts = seen.hosts;
-        self.log_lines = seen.log_lines;
-        self.job_events = seen.job_events;
-        self.log_gap.clone_from(&seen.gap);
+    /// Takes over what has been recorded.
+    pub fn update(&mut self, recorded: &Recorded) {
+        self.progress = recorded.progress.clone();
+        self.hosts = recorded.hosts;
+        self.log_lines = recorded.log_lines;
+        self.job_events = recorded.job_events;
+        self.log_gap.clone_from(&recorded.gap);
     }
 }

@@ -1,25 +1,24 @@
-//! Whose turn it is.
+//! The queue of runs: which run starts next, and what the others wait for.
 //!
-//! A run that would change what another run works on waits for that run, and lets later ones
-//! pass that touch nothing it waits for; what two waiting runs both want goes to the one that
-//! came first, so nobody waits for ever. Among those that could begin, the consumers of the
-//! gateway take turns: whoever has the fewest runs at work is next. So one of them who starts
-//! a hundred runs does not keep the others waiting for all of these.
+//! A run waits while its claims conflict with those of a running run or of a run ahead of it in
+//! the queue, so no run starves. Runs behind it that conflict with neither may overtake it. Among
+//! the runs that can start, the one whose consumer has the fewest running runs is next, so a
+//! consumer that starts a hundred runs does not block the others.
 
 use std::collections::{HashMap, VecDeque};
 
 use uuid::Uuid;
 
 use crate::runs::claims::{Claim, Claimed};
-use crate::runs::record::Place;
+use crate::runs::record::QueuePosition;
 
-/// Why there is no room for another run.
+/// Why a run does not fit in the queue.
 #[derive(Debug, PartialEq, Eq)]
 pub enum QueueFull {
-    /// As many runs wait as may.
-    ForAll,
-    /// The consumer has taken half of the queue, and the rest is for others.
-    ForOne,
+    /// The queue is full.
+    Total,
+    /// The consumer already fills half of the queue; the rest is reserved for others.
+    Share,
 }
 
 #[derive(Debug)]
@@ -29,23 +28,28 @@ struct Entry {
     claims: Vec<Claim>,
 }
 
-/// The runs at work and those that wait.
+/// The running and the waiting runs.
 #[derive(Debug)]
 pub struct Queue {
     slots: usize,
     capacity: usize,
-    at_work: Vec<Entry>,
-    /// In the order in which they came.
+    running: Vec<Entry>,
+    /// In order of arrival.
     waiting: VecDeque<Entry>,
 }
 
 impl Queue {
-    /// A queue for `slots` runs at work and `capacity` that wait.
+    /// Creates a queue for `slots` running and `capacity` waiting runs.
     pub fn new(slots: usize, capacity: usize) -> Self {
-        Self { slots, capacity, at_work: Vec::new(), waiting: VecDeque::new() }
+        Self { slots, capacity, running: Vec::new(), waiting: VecDeque::new() }
     }
 
-    /// Takes a run in. Answers whether its turn is now.
+    /// Adds a run. Returns whether it starts now.
+    ///
+    /// # Errors
+    ///
+    /// If the run would have to wait and the queue, or the consumer's share of it, is full. The run
+    /// is not added then.
     pub fn enter(
         &mut self,
         id: Uuid,
@@ -61,95 +65,98 @@ impl Queue {
         Err(full)
     }
 
-    /// Whether the last of the waiting runs may stay.
+    /// Checks whether there is room for the last of the waiting runs.
     fn check_room(&self) -> Result<(), QueueFull> {
         if self.waiting.len() > self.capacity {
-            return Err(QueueFull::ForAll);
+            return Err(QueueFull::Total);
         }
         let consumer = self.waiting.back().and_then(|entry| entry.consumer.as_ref());
         let own = self.waiting.iter().filter(|entry| entry.consumer.as_ref() == consumer).count();
-        // Nobody has a name where no gateway gives one, and then all are one.
+        // Without a gateway there are no consumers, and no shares.
         if consumer.is_some() && own > self.capacity.div_ceil(2) {
-            return Err(QueueFull::ForOne);
+            return Err(QueueFull::Share);
         }
         Ok(())
     }
 
-    /// Takes a run out, whether it was at work or waiting, and answers whose turn is now.
+    /// Removes a running or waiting run. Returns the runs that start now.
     pub fn leave(&mut self, id: Uuid) -> Vec<Uuid> {
-        self.at_work.retain(|entry| entry.id != id);
+        self.running.retain(|entry| entry.id != id);
         self.waiting.retain(|entry| entry.id != id);
         self.admit()
     }
 
-    /// How many wait.
+    /// The number of waiting runs.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
     fn admit(&mut self) -> Vec<Uuid> {
-        let mut claimed = self.claimed_at_work();
+        let mut claimed = self.claimed_by_running();
         let mut free = Vec::new();
         for entry in &self.waiting {
             if claimed.conflict(&entry.claims).is_none() {
                 free.push(entry);
             }
-            // What it claims is spoken for, whether it begins now or waits.
+            // Its claims count for the runs behind it even if it has to wait.
             claimed.add(entry.id, &entry.claims);
         }
-        let turns = self.in_turns(free);
-        let room = self.slots.saturating_sub(self.at_work.len());
-        let admitted: Vec<Uuid> = turns.iter().take(room).map(|entry| entry.id).collect();
+        let ranked = self.by_fairness(free);
+        let room = self.slots.saturating_sub(self.running.len());
+        let admitted: Vec<Uuid> = ranked.iter().take(room).map(|entry| entry.id).collect();
         for id in &admitted {
             if let Some(index) = self.waiting.iter().position(|entry| entry.id == *id) {
-                self.at_work.extend(self.waiting.remove(index));
+                self.running.extend(self.waiting.remove(index));
             }
         }
         admitted
     }
 
-    fn claimed_at_work(&self) -> Claimed<'_> {
+    fn claimed_by_running(&self) -> Claimed<'_> {
         let mut claimed = Claimed::default();
-        self.at_work.iter().for_each(|entry| claimed.add(entry.id, &entry.claims));
+        self.running.iter().for_each(|entry| claimed.add(entry.id, &entry.claims));
         claimed
     }
 
-    /// Some of the waiting runs, in the order in which the consumers take their turns.
-    fn in_turns<'a>(&'a self, entries: impl IntoIterator<Item = &'a Entry>) -> Vec<&'a Entry> {
+    /// Sorts waiting runs so that consumers with fewer running runs come first.
+    fn by_fairness<'a>(&'a self, entries: impl IntoIterator<Item = &'a Entry>) -> Vec<&'a Entry> {
         let mut runs: HashMap<Option<&str>, usize> = HashMap::new();
-        for entry in &self.at_work {
+        for entry in &self.running {
             *runs.entry(entry.consumer.as_deref()).or_default() += 1;
         }
         let mut ranked: Vec<(usize, &Entry)> = Vec::new();
         for entry in entries {
-            let before = runs.entry(entry.consumer.as_deref()).or_default();
-            ranked.push((*before, entry));
-            *before += 1;
+            let ahead = runs.entry(entry.consumer.as_deref()).or_default();
+            ranked.push((*ahead, entry));
+            *ahead += 1;
         }
-        ranked.sort_by_key(|(before, _)| *before);
+        ranked.sort_by_key(|(ahead, _)| *ahead);
         ranked.into_iter().map(|(_, entry)| entry).collect()
     }
 
-    /// The place of each waiting run.
-    pub fn places(&self) -> Vec<(Uuid, Place)> {
-        let mut claimed = self.claimed_at_work();
+    /// Returns the position of each waiting run, next one first.
+    pub fn positions(&self) -> Vec<(Uuid, QueuePosition)> {
+        let mut claimed = self.claimed_by_running();
         let mut reasons = HashMap::new();
         for entry in &self.waiting {
             let reason = match claimed.conflict(&entry.claims) {
                 Some((claim, other)) => {
-                    format!("run {other} works on {claim} or is to do so first")
+                    format!("run {other} changes {claim} and goes first")
                 }
-                None => format!("{} runs are at work, which is the limit", self.at_work.len()),
+                None => match self.running.len() {
+                    1 => "1 run is active, which is the limit".to_owned(),
+                    running => format!("{running} runs are active, which is the limit"),
+                },
             };
             reasons.insert(entry.id, reason);
             claimed.add(entry.id, &entry.claims);
         }
-        let turns = self.in_turns(&self.waiting).into_iter().enumerate();
-        let place = |(index, entry): (usize, &Entry)| {
+        let ranked = self.by_fairness(&self.waiting).into_iter().enumerate();
+        let position = |(index, entry): (usize, &Entry)| {
             let reason = reasons.remove(&entry.id).unwrap_or_default();
-            (entry.id, Place { position: index + 1, reason })
+            (entry.id, QueuePosition { position: index + 1, reason })
         };
-        turns.map(place).collect()
+        ranked.map(position).collect()
     }
 }
 
@@ -166,42 +173,42 @@ mod tests {
     }
 
     fn order(queue: &Queue) -> Vec<Uuid> {
-        queue.places().into_iter().map(|(id, _)| id).collect()
+        queue.positions().into_iter().map(|(id, _)| id).collect()
     }
 
     #[test]
-    fn first_come_first_served_within_the_limits() {
+    fn runs_start_in_order_of_arrival_within_the_limits() {
         let mut queue = Queue::new(1, 1);
         let [a, b, c] = ids();
         assert_eq!(queue.enter(a, None, vec![]), Ok(true));
         assert_eq!(queue.enter(b, None, vec![]), Ok(false));
-        assert_eq!(queue.enter(c, None, vec![]), Err(QueueFull::ForAll));
-        assert_eq!(queue.places()[0].1.reason, "1 runs are at work, which is the limit");
+        assert_eq!(queue.enter(c, None, vec![]), Err(QueueFull::Total));
+        assert_eq!(queue.positions()[0].1.reason, "1 run is active, which is the limit");
         assert_eq!(queue.leave(a), [b]);
         assert_eq!(queue.enter(c, None, vec![]), Ok(false));
-        assert!(queue.leave(c).is_empty(), "it was only waiting");
+        assert!(queue.leave(c).is_empty(), "it was waiting");
         assert_eq!(queue.waiting(), 0);
     }
 
     #[test]
-    fn the_same_guest_waits_and_others_pass() {
+    fn conflicting_runs_wait_and_others_overtake_them() {
         let mut queue = Queue::new(4, 9);
         let [a, both, third, other] = ids();
         assert_eq!(queue.enter(a, None, claims(&["guest 1"])), Ok(true));
         assert_eq!(queue.enter(both, None, claims(&["guest 1", "guest 2"])), Ok(false));
-        // It must not overtake the one that waits for both.
+        // It must not overtake the run that waits for both guests.
         assert_eq!(queue.enter(third, None, claims(&["guest 2"])), Ok(false));
         assert_eq!(queue.enter(other, None, claims(&["guest 3"])), Ok(true));
-        let places = queue.places();
-        assert_eq!((places[0].0, places[0].1.position), (both, 1));
-        assert!(places[0].1.reason.contains(&a.to_string()), "{places:?}");
-        assert!(places[1].1.reason.contains("guest 2"), "{places:?}");
+        let positions = queue.positions();
+        assert_eq!((positions[0].0, positions[0].1.position), (both, 1));
+        assert!(positions[0].1.reason.contains(&a.to_string()), "{positions:?}");
+        assert!(positions[1].1.reason.contains("guest 2"), "{positions:?}");
         assert_eq!(queue.leave(a), [both]);
         assert_eq!(queue.leave(both), [third]);
     }
 
     #[test]
-    fn consumers_take_turns() {
+    fn consumers_with_fewer_running_runs_go_first() {
         let mut queue = Queue::new(2, 6);
         let (alice, bob) = (|| Some("alice".to_owned()), || Some("bob".to_owned()));
         let [a, b, c, d, e, f, g] = ids();
@@ -210,19 +217,19 @@ mod tests {
         for id in [c, d, e] {
             assert_eq!(queue.enter(id, alice(), vec![]), Ok(false));
         }
-        assert_eq!(queue.enter(g, alice(), vec![]), Err(QueueFull::ForOne));
+        assert_eq!(queue.enter(g, alice(), vec![]), Err(QueueFull::Share));
         assert_eq!(queue.enter(f, bob(), vec![]), Ok(false));
         assert_eq!(queue.enter(g, bob(), vec![]), Ok(false));
-        assert_eq!(order(&queue), [f, g, c, d, e], "bob has nothing at work yet");
+        assert_eq!(order(&queue), [f, g, c, d, e], "bob has no running run yet");
         assert_eq!(queue.leave(a), [f]);
-        assert_eq!(order(&queue), [c, g, d, e], "one each is at work, and alice's came first");
+        assert_eq!(order(&queue), [c, g, d, e], "each has one running run, and c arrived first");
         assert_eq!(queue.leave(b), [c]);
         assert_eq!(queue.leave(c), [d]);
         assert_eq!(queue.leave(f), [g]);
     }
 
     #[test]
-    fn what_two_want_goes_to_the_first_whoever_has_fewer_at_work() {
+    fn conflicting_runs_start_in_order_of_arrival_whatever_their_consumers() {
         let mut queue = Queue::new(3, 6);
         let (alice, bob) = (|| Some("alice".to_owned()), || Some("bob".to_owned()));
         let [a, b, c, d] = ids();

@@ -1,14 +1,15 @@
-//! Which secrets a server knows.
+//! Which secrets are redacted from the output of a run.
 
 use crate::config::{Settings, VaultSource};
 use crate::inventory;
 use crate::redaction::{Redaction, is_secret_name};
 
-/// Hides what a server with these settings knows, and `secrets` besides.
+/// Returns a redaction of `secrets` and of the secrets in the settings and the inventory.
 ///
 /// # Blocking
 ///
-/// Reads the inventory and the file of further variables, since they may have changed.
+/// Reads the inventory, the variables file and the vault password file anew, since they may have
+/// changed since the last run.
 pub fn redaction(settings: &Settings, secrets: &[String]) -> Redaction {
     let vault = match &settings.vault {
         VaultSource::Password(password) => Some(password.clone()),
@@ -29,7 +30,7 @@ mod tests {
     use crate::redaction::HIDDEN;
 
     #[test]
-    fn the_plain_values_of_variable_files_are_known() {
+    fn plain_secrets_in_variable_files_are_found() {
         let dir = tempfile::tempdir().unwrap();
         let more = dir.path().join("vars.yml");
         std::fs::write(&more, "extra_password: from-more\nhost_name: public\n").unwrap();

@@ -1,4 +1,4 @@
-//! What a run is to do, decided before anything is started.
+//! The specification of a run, complete before anything is started.
 
 use serde_json::{Map, Value};
 
@@ -7,58 +7,58 @@ use crate::runs::claims::Claim;
 
 /// A request for a run.
 #[derive(Debug, Clone)]
-pub struct Asked {
-    /// What it is to do.
+pub struct RunRequest {
+    /// What the run does.
     pub plan: Plan,
-    /// The ids of the guests that it names.
+    /// The ids of the guests named in the request.
     pub guests: Vec<String>,
-    /// What no other run may change meanwhile.
+    /// What the run may change. Runs with conflicting claims do not run at the same time.
     pub claims: Vec<Claim>,
-    /// What makes another request the same as this one, where the same joins it rather than
-    /// being done again.
-    pub same: Option<String>,
-    /// Whether it deletes what it claims.
+    /// A request with the same key joins this run while it is active. With `None`, none does.
+    pub join_key: Option<String>,
+    /// Whether the run deletes what it claims.
     pub deletes: bool,
-    /// Secrets that came with it.
+    /// The secrets in the request, to be redacted from everything that is stored.
     pub secrets: Vec<String>,
-    /// Who asked, as the gateway says.
+    /// The consumer, as identified by the gateway.
     pub consumer: Option<String>,
 }
 
-/// What a run is to do, checked and complete.
+/// What a run does, checked and complete.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The operation's id, for logs and history.
+    /// The operationId.
     pub operation: String,
-    /// The node it is about.
+    /// The Proxmox node of the request.
     pub node: Option<String>,
-    /// What is done, in order; the first step that fails ends the run.
+    /// The steps, in order. The first one that fails ends the run.
     pub steps: Vec<Step>,
-    /// The action whose values are the result.
+    /// The action whose reported values are the result.
     pub action: Option<&'static str>,
 }
 
 /// One step of a run.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// A guest must be there; its name may become the variable `vm_name` of the next step.
+    /// Looks a guest up and fails if it does not exist.
     LookUp {
-        /// The id as it was sent.
+        /// The id of the guest as sent by the client.
         vm_id: String,
-        /// The playbook that lists guests, where the API cannot be asked directly.
+        /// The playbook that lists guests, used if the inventory has no plain credentials for the
+        /// Proxmox API.
         playbook: Playbook,
-        /// Whether the next step gets the name.
+        /// Whether the next step gets the name of the guest as the variable `vm_name`.
         name_wanted: bool,
     },
-    /// A playbook is run.
+    /// Runs a playbook.
     Playbook {
-        /// Which one.
+        /// The playbook.
         playbook: Playbook,
         /// `--limit`.
         limit: Option<String>,
         /// `--tags`.
         tags: Option<String>,
-        /// Its extra variables.
+        /// The extra variables.
         extra_vars: Map<String, Value>,
     },
 }

@@ -1,31 +1,31 @@
-//! The states of a run, and the only ways from one to the next.
+//! The states of a run and the transitions between them, and why a run can be ended early.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a run is in its life.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Accepted, and waiting for its turn. Nothing has been started.
+pub enum RunState {
+    /// The run is in the queue. Nothing has been started.
     Queued,
-    /// At work.
+    /// The run is in progress.
     Running,
-    /// Being ended, because somebody asked for it or its time was up.
+    /// The run is being stopped after a cancel request, at its time limit or at shutdown.
     Canceling,
-    /// Every playbook ended well.
+    /// All playbooks succeeded.
     Succeeded,
-    /// It failed, or it could not be begun.
+    /// A failure was reported.
     Failed,
-    /// It was ended before it was done.
+    /// The run was canceled before it completed.
     Canceled,
-    /// It took longer than a run may, and was ended.
+    /// The run exceeded its time limit and was stopped.
     TimedOut,
-    /// Nobody can tell how it ended.
+    /// There is no trustworthy report of how the run ended.
     Unknown,
 }
 
-impl State {
-    /// All states, in the order of a life.
+impl RunState {
+    /// All states, in the order in which a run can pass through them.
     pub const ALL: [Self; 8] = [
         Self::Queued,
         Self::Running,
@@ -37,7 +37,7 @@ impl State {
         Self::Unknown,
     ];
 
-    /// The name that clients see.
+    /// The name in the API.
     pub fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -51,17 +51,18 @@ impl State {
         }
     }
 
-    /// The state of that name.
+    /// Returns the state with this name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
-    /// Whether nothing comes after it.
+    /// Whether a run in this state has ended.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Running | Self::Canceling)
     }
 
-    /// Whether `next` may follow. A late success, for one, does not follow `canceling`.
+    /// Whether a run may go from this state to `next`. A run that is canceling, for example, does
+    /// not become succeeded, even if its playbook succeeds.
     pub fn may_become(self, next: Self) -> bool {
         match self {
             Self::Queued => matches!(next, Self::Running | Self::Canceled | Self::Unknown),
@@ -74,36 +75,36 @@ impl State {
     }
 }
 
-/// Why a run is ended before it is done.
+/// Why a run is ended before it completes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// Somebody asked for it.
+    /// A client canceled the run.
     Asked,
-    /// It took longer than a run may.
+    /// The run exceeded its time limit.
     TimeLimit,
-    /// The server ends.
+    /// The server is shutting down.
     Shutdown,
 }
 
-/// What a client must know of every run that was ended at work.
-pub const CANNOT_UNDO: &str = "Its processes on this server have ended; a task that Proxmox has \
-                               accepted goes on there, and what was changed stays changed.";
+/// What canceling a run in progress does not undo.
+pub const NOT_UNDONE: &str = "Tasks that Proxmox has accepted continue there, and changes already \
+                              made are not rolled back.";
 
 impl Ending {
-    /// The state that it leads to.
-    pub fn state(self) -> State {
+    /// The final state of a run that is ended for this reason.
+    pub fn state(self) -> RunState {
         match self {
-            Self::Asked | Self::Shutdown => State::Canceled,
-            Self::TimeLimit => State::TimedOut,
+            Self::Asked | Self::Shutdown => RunState::Canceled,
+            Self::TimeLimit => RunState::TimedOut,
         }
     }
 
-    /// The reason, as the beginning of a sentence.
+    /// The reason as the beginning of a sentence.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Asked => "The run was canceled on request",
-            Self::TimeLimit => "The run took longer than a run may and was ended",
+            Self::TimeLimit => "The run exceeded its time limit and was stopped",
             Self::Shutdown => "The run was canceled because the server was shut down",
         }
     }
@@ -114,14 +115,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_the_end() {
-        for state in State::ALL {
-            let next: Vec<State> =
-                State::ALL.into_iter().filter(|next| state.may_become(*next)).collect();
+    fn final_states_have_no_successor() {
+        for state in RunState::ALL {
+            let next: Vec<RunState> =
+                RunState::ALL.into_iter().filter(|next| state.may_become(*next)).collect();
             assert_eq!(state.is_final(), next.is_empty(), "{state:?} → {next:?}");
-            assert_eq!(State::of_name(state.name()), Some(state));
+            assert_eq!(RunState::of_name(state.name()), Some(state));
             assert_eq!(serde_json::to_value(state).unwrap(), state.name());
         }
-        assert!(!State::Canceling.may_become(State::Succeeded));
+        assert!(!RunState::Canceling.may_become(RunState::Succeeded));
     }
 }

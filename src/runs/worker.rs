@@ -1,6 +1,8 @@
-//! Doing what a plan says, step by step.
+//! Executes a plan step by step: looks the guest up, runs the playbooks, and decides what
+//! ansible-runner is given.
 
 use std::ffi::OsStr;
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::{Map, Value, json};
@@ -16,65 +18,72 @@ use crate::ansible::reaper;
 use crate::ansible::reaper::Stop;
 use crate::inventory;
 use crate::proxmox::client::Client;
+use crate::runs::context::RunContext;
 use crate::runs::look_up;
-use crate::runs::look_up::Found;
+use crate::runs::look_up::Guest;
 use crate::runs::phases::{Phase, Stopwatch};
-use crate::runs::recorder::{Recorder, Report};
+use crate::runs::recorder::{PlaybookReport, Recorder};
 use crate::runs::recovery;
-use crate::runs::{Ended, Means, Outcome, Plan, Run, Step};
+use crate::runs::{Outcome, Plan, Run, RunResult, Step};
 
-/// The longest default of a result, in characters, that ansible-runner keeps is 700,000; a
-/// long list of guests is longer, and would come back empty with an exit code of 0.
+/// The most characters of a task result that ansible-runner passes on. Its default is 700,000
+/// (ansible-runner 2.4, `MAX_EVENT_RES`); a long list of guests exceeds that, and would come back
+/// empty with exit code 0.
 const MAX_EVENT_RES: &str = "1000000000";
 
-/// The default of Ansible's own setting, which ours comes after.
+/// Ansible's default of `DEFAULT_ROLES_PATH` (ansible-core 2.19), which our roles are appended to.
 const DEFAULT_ROLES_PATH: &str = "~/.ansible/roles:/usr/share/ansible/roles:/etc/ansible/roles";
 
-/// How long a playbook waits for the history to say that it is next.
-const HISTORY_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+/// How long the start of a playbook waits for the history to be written.
+const HISTORY_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Performs all steps of `plan`, or as many as there are before the run is to be ended.
-pub(super) async fn perform(means: &Means, run: &Run, plan: Plan, recorder: Recorder) -> Outcome {
-    let watch = Stopwatch::start(Phase::Prepare);
-    let mut work = Work { means, run, stop: run.stop(), recorder: Some(recorder), watch };
-    let outcome = work.all_steps(plan).await;
-    run.measured(&mut work.watch);
+/// Executes the steps of `plan` until one fails or the end of the run is requested.
+pub(super) async fn execute(
+    context: &RunContext,
+    run: &Run,
+    plan: Plan,
+    recorder: Recorder,
+) -> Outcome {
+    let stopwatch = Stopwatch::start(Phase::Prepare);
+    let mut worker = Worker { context, run, stop: run.stop(), recorder: Some(recorder), stopwatch };
+    let outcome = worker.execute_steps(plan).await;
+    run.set_phases(&mut worker.stopwatch);
     outcome
 }
 
-fn ended(End { rc, reported }: End, report: Report) -> Ended {
+fn run_result(End { rc, reported }: End, report: PlaybookReport) -> RunResult {
     let error = (rc != Some(0)).then(|| report.failure.line(rc));
-    Ended { rc, result: report.values, log_from: report.log_from, error, reported }
+    RunResult { rc, result: report.values, log_from: report.log_from, error, reported }
 }
 
-/// A run at work.
-struct Work<'a> {
-    means: &'a Means,
+/// The execution of one run.
+struct Worker<'a> {
+    context: &'a RunContext,
     run: &'a Run,
     stop: watch::Receiver<Stop>,
-    /// Away only while it takes events, on a thread that may block.
+    /// `None` only while it records events, which happens on a blocking thread.
     recorder: Option<Recorder>,
-    watch: Stopwatch,
+    stopwatch: Stopwatch,
 }
 
-impl EventSink for Work<'_> {
+impl EventSink for Worker<'_> {
     fn receive(&mut self, events: Vec<ReadEvent>) -> BoxFuture<'_, ()> {
         async move {
-            if self.watch.phase() == Phase::Start {
-                self.watch.enter(Phase::Play);
+            if self.stopwatch.phase() == Phase::Start {
+                self.stopwatch.enter(Phase::Play);
             }
             let Some(mut recorder) = self.recorder.take() else { return };
             let span = tracing::Span::current();
-            let taken = tokio::task::spawn_blocking(move || {
-                span.in_scope(|| recorder.take(events));
+            let recording = tokio::task::spawn_blocking(move || {
+                span.in_scope(|| recorder.record(events));
                 recorder
             });
-            match taken.await {
+            match recording.await {
                 Ok(recorder) => {
-                    if recorder.seen().recap {
-                        self.watch.enter(Phase::End);
+                    if recorder.recorded().has_recap {
+                        self.stopwatch.enter(Phase::End);
                     }
-                    self.run.progress(recorder.seen());
+                    self.run.update(recorder.recorded());
                     self.recorder = Some(recorder);
                 }
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -84,18 +93,18 @@ impl EventSink for Work<'_> {
     }
 }
 
-impl Work<'_> {
-    /// Performs the steps, as many as there are before one fails or the run is to be ended.
-    async fn all_steps(&mut self, plan: Plan) -> Outcome {
+impl Worker<'_> {
+    /// Executes the steps until one fails or the end of the run is requested.
+    async fn execute_steps(&mut self, plan: Plan) -> Outcome {
         let (action, node) = (plan.action, plan.node);
-        let mut found: Option<Found> = None;
-        let mut last = Ended { rc: Some(0), reported: true, ..Ended::default() };
+        let mut found: Option<Guest> = None;
+        let mut last = RunResult { rc: Some(0), reported: true, ..RunResult::default() };
         for step in plan.steps {
             match step {
                 Step::LookUp { vm_id, playbook, name_wanted } => {
                     match self.look_up_guest(node.as_deref(), &vm_id, playbook).await {
                         Ok(guest) => {
-                            last.result = vec![guest.listed()];
+                            last.result = vec![guest.as_list_item()];
                             found = Some(guest).filter(|_| name_wanted);
                         }
                         Err(outcome) => return outcome,
@@ -105,10 +114,10 @@ impl Work<'_> {
                     if let Some(guest) = found.take() {
                         extra_vars.insert("vm_name".to_owned(), guest.name);
                     }
-                    let inventory = self.means.settings.inventory.clone();
+                    let inventory = self.context.settings.inventory.clone();
                     let invocation = Invocation { playbook, inventory, limit, tags, extra_vars };
                     match self.run_playbook(&invocation, action).await {
-                        Ok((end, report)) => last = ended(end, report),
+                        Ok((end, report)) => last = run_result(end, report),
                         Err(outcome) => return outcome,
                     }
                     if last.rc != Some(0) {
@@ -117,18 +126,19 @@ impl Work<'_> {
                 }
             }
         }
-        Outcome::Ended(last)
+        Outcome::Finished(last)
     }
 
-    /// Asks the Proxmox API where the inventory holds credentials, else a playbook.
+    /// Looks a guest up in the Proxmox API if the inventory has credentials for it, else with a
+    /// playbook.
     async fn look_up_guest(
         &mut self,
         node: Option<&str>,
         vm_id: &str,
         playbook: Playbook,
-    ) -> Result<Found, Outcome> {
-        self.watch.enter(Phase::LookUp);
-        let found = match direct_client(self.means, node) {
+    ) -> Result<Guest, Outcome> {
+        self.stopwatch.enter(Phase::LookUp);
+        let guest = match direct_client(self.context, node) {
             Some((client, node)) => {
                 let guests = tokio::select! {
                     guests = client.guests(&node) => guests,
@@ -146,8 +156,8 @@ impl Work<'_> {
                 look_up::find(&values, vm_id)
             }
         };
-        let place = node.map(|node| format!(" on node {node}")).unwrap_or_default();
-        found.ok_or_else(|| Outcome::NotFound(format!("no VM has the id {vm_id}{place}")))
+        let on_node = node.map(|node| format!(" on node {node}")).unwrap_or_default();
+        guest.ok_or_else(|| Outcome::NotFound(format!("no VM has the id {vm_id}{on_node}")))
     }
 
     async fn list_by_playbook(
@@ -161,9 +171,9 @@ impl Work<'_> {
             extra_vars.insert("proxmox_node".to_owned(), json!(node));
         }
         if let Some(recorder) = &mut self.recorder {
-            recorder.one_more_playbook();
+            recorder.add_playbook();
         }
-        let inventory = self.means.settings.inventory.clone();
+        let inventory = self.context.settings.inventory.clone();
         let invocation = Invocation { playbook, inventory, limit: None, tags: None, extra_vars };
         let (end, report) = self.run_playbook(&invocation, Some("vm_list")).await?;
         if end.rc != Some(0) {
@@ -177,11 +187,11 @@ impl Work<'_> {
         &mut self,
         invocation: &Invocation,
         action: Option<&'static str>,
-    ) -> Result<(End, Report), Outcome> {
-        self.watch.enter(Phase::Prepare);
+    ) -> Result<(End, PlaybookReport), Outcome> {
+        self.stopwatch.enter(Phase::Prepare);
         self.begin_playbook(action).await;
         let run_id = self.run.id.to_string();
-        let workdir = prepare(self.means, self.run, invocation).await?;
+        let workdir = prepare(self.context, self.run, invocation).await?;
         if *self.stop.borrow() != Stop::No {
             remove(workdir).await;
             return Err(stopped());
@@ -192,85 +202,95 @@ impl Work<'_> {
             playbook: invocation.playbook.path.clone(),
             inventory: workdir.inventory(),
             limit: invocation.limit.clone(),
-            arguments: arguments(self.means, invocation),
+            arguments: arguments(self.context, invocation),
         };
-        let (means, stop) = (self.means, self.stop.clone());
-        self.watch.enter(Phase::Start);
-        let end = execution::execute(means.engine.as_ref(), &job, self, &stop).await;
-        self.watch.enter(Phase::CleanUp);
+        let (context, stop) = (self.context, self.stop.clone());
+        self.stopwatch.enter(Phase::Start);
+        let end = execution::execute(context.engine.as_ref(), &job, self, &stop).await;
+        self.stopwatch.enter(Phase::CleanUp);
         remove(workdir).await;
         let report = self.recorder.as_mut().map(Recorder::end_playbook).unwrap_or_default();
         match end {
             Ok(end) => Ok((end, report)),
-            Err(e) if e.is_ambiguous() => Err(Outcome::Unclear(e.to_string())),
+            Err(e) if e.is_ambiguous() => Err(Outcome::Unknown(e.to_string())),
             Err(e) => Err(Outcome::Failed(e.to_string())),
         }
     }
 
-    /// The history must know which playbook is next, for a server that has to find out how
-    /// it ended.
+    /// Records which playbook is next, and waits until that is written: after a kill, recovery
+    /// depends on it.
     async fn begin_playbook(&mut self, action: Option<&'static str>) {
         if let Some(recorder) = &mut self.recorder {
             recorder.begin_playbook(action.map(str::to_owned));
-            self.run.progress(recorder.seen());
+            self.run.update(recorder.recorded());
         }
-        self.means.keep(self.run);
-        self.means.history.written(HISTORY_PATIENCE).await;
+        self.context.upsert(self.run);
+        self.context.history.flush(HISTORY_WRITE_TIMEOUT).await;
     }
 }
 
-/// What a run answers that was ended between two playbooks; its end adds the reason.
+/// The outcome of a run that was stopped between two playbooks. The reason is added at its end.
 fn stopped() -> Outcome {
-    Outcome::Ended(Ended::default())
+    Outcome::Finished(RunResult::default())
 }
 
-/// Removing a tree blocks too. Should the task be dropped before, the dir goes all the same.
+/// Removes the private data dir on a blocking thread, even if this future is dropped.
 async fn remove(workdir: Workdir) {
     let _ = tokio::task::spawn_blocking(move || drop(workdir)).await;
 }
 
-fn direct_client(means: &Means, node: Option<&str>) -> Option<(Client, String)> {
-    let all = inventory::credentials(&means.settings.inventory)
+/// Returns a client of the Proxmox API and the node, if the inventory has plain credentials.
+fn direct_client(context: &RunContext, node: Option<&str>) -> Option<(Client, String)> {
+    let all = inventory::credentials(&context.settings.inventory)
         .inspect_err(|e| {
-            tracing::debug!(error = e.to_string(), "no credentials from the inventory")
+            tracing::debug!(error = e.to_string(), "the inventory has no usable credentials")
         })
         .ok()?;
     let credentials = inventory::for_node(all, node)?;
     let node = node.map_or_else(|| credentials.node.clone(), str::to_owned);
     let client = Client::new(credentials)
         .inspect_err(|e| {
-            tracing::warn!(error = e.to_string(), "a playbook looks the VM up instead")
+            tracing::warn!(
+                error = e.to_string(),
+                "cannot use the Proxmox API, looking the VM up with a playbook"
+            )
         })
         .ok()?;
     Some((client, node))
 }
 
-/// Copying a tree blocks, so it is done where blocking is allowed.
-async fn prepare(means: &Means, run: &Run, invocation: &Invocation) -> Result<Workdir, Outcome> {
+/// Creates the private data dir on a blocking thread.
+async fn prepare(
+    context: &RunContext,
+    run: &Run,
+    invocation: &Invocation,
+) -> Result<Workdir, Outcome> {
     let run_id = run.id.to_string();
-    let env = environment(means, &run_id);
+    let env = environment(context, &run_id);
     let (runs_dir, invocation, record) =
-        (means.settings.runs_dir.clone(), invocation.clone(), run.view().record);
+        (context.settings.runs_dir.clone(), invocation.clone(), run.snapshot().record);
     let made = tokio::task::spawn_blocking(move || {
         let workdir = Workdir::create(&runs_dir, &run_id, &invocation, &env)?;
-        recovery::leave_word(workdir.path(), &record)?;
+        recovery::write_run_record(workdir.path(), &record)?;
         Ok(workdir)
     });
     match made.await {
         Ok(Ok(workdir)) => Ok(workdir),
         Ok(Err(e @ WorkdirError::PlaybookGone(_))) => Err(Outcome::Refused(e.to_string())),
         Ok(Err(e @ WorkdirError::Io(_))) => Err(Outcome::Failed(e.to_string())),
-        Err(panicked) => Err(Outcome::Failed(format!("the run directory: {panicked}"))),
+        Err(panicked) => {
+            Err(Outcome::Failed(format!("cannot create the run directory: {panicked}")))
+        }
     }
 }
 
-/// Arguments of ansible-playbook that ansible-runner has no option for.
-fn arguments(means: &Means, invocation: &Invocation) -> Vec<String> {
+/// Returns the arguments of ansible-playbook for which ansible-runner has no option.
+fn arguments(context: &RunContext, invocation: &Invocation) -> Vec<String> {
     let mut arguments = Vec::new();
-    if let Some(file) = means.vault.file() {
+    if let Some(file) = context.vault.file() {
         arguments.extend(["--vault-password-file".to_owned(), file.display().to_string()]);
     }
-    if let Some(file) = &means.settings.vars_file {
+    if let Some(file) = &context.settings.vars_file {
         arguments.extend(["-e".to_owned(), format!("@{}", file.display())]);
     }
     if let Some(tags) = &invocation.tags {
@@ -279,9 +299,9 @@ fn arguments(means: &Means, invocation: &Invocation) -> Vec<String> {
     arguments
 }
 
-/// What ansible-playbook gets beside the server's own environment.
-fn environment(means: &Means, run_id: &str) -> Map<String, Value> {
-    let settings = &means.settings;
+/// Returns the environment of ansible-playbook, in addition to the server's own.
+fn environment(context: &RunContext, run_id: &str) -> Map<String, Value> {
+    let settings = &context.settings;
     let inherited = |name: &str| std::env::var_os(name).is_some_and(|v| v != *OsStr::new(""));
     let own_roles = settings.local_playbooks.join("playbooks");
     let roles_path = [
@@ -294,7 +314,7 @@ fn environment(means: &Means, run_id: &str) -> Map<String, Value> {
         ("MAX_EVENT_RES".to_owned(), json!(MAX_EVENT_RES)),
         (crate::ansible::executor::RUN_ID_VARIABLE.to_owned(), json!(run_id)),
     ]);
-    // ansible-runner switches it off where nobody has said anything.
+    // ansible-runner disables host key checking unless the variable is set.
     if !inherited("ANSIBLE_HOST_KEY_CHECKING") {
         env.insert("ANSIBLE_HOST_KEY_CHECKING".to_owned(), json!("True"));
     }

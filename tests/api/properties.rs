@@ -250,7 +250,7 @@ fn check(
             prop_assert!(!conflict(one.1, other.1), "{:?} beside {:?}", one, other);
         }
     }
-    let places: BTreeSet<Uuid> = queue.places().into_iter().map(|(id, _)| id).collect();
+    let places: BTreeSet<Uuid> = queue.positions().into_iter().map(|(id, _)| id).collect();
     prop_assert_eq!(places, waiting.iter().map(|run| run.0).collect::<BTreeSet<_>>());
     Ok(())
 }

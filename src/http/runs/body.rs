@@ -1,4 +1,4 @@
-//! What the API shows of a run.
+//! A run in the API.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::runs::{phases, state};
 #[schema(as = Run, example = json!({
     "id": "01936f3e-8c1a-7d2b-9a54-2f6f0c1e7b10", "operation": "post_proxmox_vms_vm_id_start",
     "node": "px-testing", "guests": ["1000"], "consumer": "alice", "state": "running",
-    "explanation": "The run is at work.", "queue": null,
+    "explanation": "The run is in progress.", "queue": null,
     "created": "2026-03-01T09:15:00.120Z", "started": "2026-03-01T09:15:00.125Z", "ended": null,
     "rc": null, "error": null, "hosts": {"ok": 0, "changed": 0, "failed": 0},
     "progress": {"playbook": 1, "playbooks": 1, "tasks": 1, "task": "Run one operation on Proxmox"},
@@ -21,137 +21,139 @@ use crate::runs::{phases, state};
     "log_lines": 3, "job_events": 4, "log_gap": null, "ending": null, "action": "vm_start",
 }))]
 pub struct RunBody {
-    /// Its id, a UUIDv7: later runs have greater ids.
+    /// The id, a UUIDv7: later runs have greater ids.
     #[schema(value_type = String, format = "uuid")]
     pub id: Uuid,
-    /// The operation that was asked for, by its operationId.
+    /// The operationId of the request.
     pub operation: String,
-    /// The node it is about.
+    /// The Proxmox node of the request.
     pub node: Option<String>,
-    /// The ids of the guests that it names.
+    /// The ids of the guests named in the request.
     pub guests: Vec<String>,
-    /// Who asked, as the gateway says.
+    /// The consumer, as identified by the gateway.
     pub consumer: Option<String>,
-    /// Where it is in its life.
-    pub state: State,
-    /// What this state means for this run, in sentences.
+    /// The state.
+    pub state: RunState,
+    /// Why the run is in this state, in full sentences.
     pub explanation: String,
-    /// Its place in the queue, while it is queued.
-    pub queue: Option<Place>,
-    /// When it was accepted.
+    /// The position in the queue, while the run is queued.
+    pub queue: Option<QueuePosition>,
+    /// When the run was accepted.
     #[schema(value_type = String, format = DateTime)]
     pub created: Timestamp,
-    /// When its work began.
+    /// When the run started.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub started: Option<Timestamp>,
-    /// When it ended.
+    /// When the run ended.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended: Option<Timestamp>,
-    /// The exit code of the last playbook; null where none is known.
+    /// The exit code of the last playbook; null if unknown.
     pub rc: Option<i32>,
-    /// Why it did not succeed, in one line.
+    /// Why the run did not succeed, in one line.
     pub error: Option<String>,
-    /// How the hosts fared.
+    /// The number of hosts by status.
     pub hosts: HostCounts,
-    /// How far it is.
+    /// The progress.
     pub progress: Progress,
-    /// Where its time went; all 0 until it has ended.
+    /// The duration of each phase; all 0 until the run has ended.
     pub phases: Phases,
-    /// How many lines its log has.
+    /// The number of lines in the log.
     pub log_lines: u64,
-    /// How many job events it has.
+    /// The number of job events.
     pub job_events: u64,
-    /// Why the log and the job events are not complete, where they are not.
+    /// Why the log and the job events are incomplete, if they are.
     pub log_gap: Option<String>,
-    /// Why it is ended before it is done, where it is.
+    /// Why the run is ended before it completes, if it is.
     pub ending: Option<Ending>,
-    /// The action whose values are its result.
+    /// The action whose reported values are the result.
     pub action: Option<String>,
 }
 
-/// A place in the queue.
+/// A position in the queue.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Place {
-    /// 1 is the next one.
+#[schema(as = Place)]
+pub struct QueuePosition {
+    /// The position; 1 is next.
     pub position: usize,
-    /// What it waits for.
+    /// What the run waits for.
     pub reason: String,
 }
 
-/// Hosts by how they fared. One that changed is also ok; one that failed is neither.
+/// The number of hosts by status. A changed host also counts as ok, a failed host as neither.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HostCounts {
-    /// Hosts on which nothing failed.
+    /// Hosts without a failed task.
     pub ok: usize,
-    /// Those of them on which something changed.
+    /// Hosts without a failed task on which something changed.
     pub changed: usize,
-    /// Hosts on which a task failed, or that did not answer.
+    /// Hosts with a failed task and unreachable hosts.
     pub failed: usize,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Progress {
-    /// The playbook at work, counted from 1; 0 before the first.
+    /// The number of the current playbook, from 1; 0 before the first.
     pub playbook: usize,
-    /// How many playbooks there are to run.
+    /// The number of playbooks.
     pub playbooks: usize,
-    /// Tasks begun so far.
+    /// The number of tasks started so far.
     pub tasks: usize,
-    /// The task at work, or the last one.
+    /// The name of the current task, or of the last one.
     pub task: Option<String>,
 }
 
-/// Where the time of a run went: milliseconds for each phase, all of its playbooks together.
+/// The duration of each phase of a run in milliseconds, summed over its playbooks.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Phases {
-    /// It waited for its turn.
+    /// Waiting in the queue.
     pub queue_ms: u64,
-    /// The Proxmox API was asked for a guest.
+    /// Looking up the guest in the Proxmox API.
     pub look_up_ms: u64,
-    /// The private data dir was made, the copy of the playbooks in it.
+    /// Creating the private data dir and copying the playbooks into it.
     pub prepare_ms: u64,
-    /// The runner and Ansible started, until the first job event.
+    /// Starting ansible-runner and Ansible, until the first job event.
     pub start_ms: u64,
-    /// The playbook was at work, until its recap.
+    /// Running the playbook, until its recap.
     pub play_ms: u64,
-    /// Ansible and the runner ended.
+    /// Waiting for Ansible and ansible-runner to exit.
     pub end_ms: u64,
-    /// The private data dir was removed.
+    /// Removing the private data dir.
     pub clean_up_ms: u64,
 }
 
-/// Where a run is in its life.
+/// The state of a run.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = State)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Accepted, and waiting for its turn. Nothing has been started.
+pub enum RunState {
+    /// The run is in the queue. Nothing has been started.
     Queued,
-    /// At work.
+    /// The run is in progress.
     Running,
-    /// Being ended, because somebody asked for it or its time was up.
+    /// The run is being stopped after a cancel request, at its time limit or at shutdown.
     Canceling,
-    /// Every playbook ended well.
+    /// All playbooks succeeded.
     Succeeded,
-    /// It failed, or it could not be begun.
+    /// A failure was reported.
     Failed,
-    /// It was ended before it was done.
+    /// The run was canceled before it completed.
     Canceled,
-    /// It took longer than a run may, and was ended.
+    /// The run exceeded its time limit and was stopped.
     TimedOut,
-    /// Nobody can tell how it ended.
+    /// There is no trustworthy report of how the run ended.
     Unknown,
 }
 
-/// Why a run is ended before it is done.
+/// Why a run is ended before it completes.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// Somebody asked for it.
+    /// A client canceled the run.
     Asked,
-    /// It took longer than a run may.
+    /// The run exceeded its time limit.
     TimeLimit,
-    /// The server ends.
+    /// The server is shutting down.
     Shutdown,
 }
 
@@ -165,7 +167,7 @@ impl From<&Record> for RunBody {
             consumer: record.consumer.clone(),
             state: record.state.into(),
             explanation: record.explanation.clone(),
-            queue: record.queue.as_ref().map(Place::from),
+            queue: record.queue.as_ref().map(QueuePosition::from),
             created: record.created,
             started: record.started,
             ended: record.ended,
@@ -183,8 +185,8 @@ impl From<&Record> for RunBody {
     }
 }
 
-impl From<&record::Place> for Place {
-    fn from(from: &record::Place) -> Self {
+impl From<&record::QueuePosition> for QueuePosition {
+    fn from(from: &record::QueuePosition) -> Self {
         Self { position: from.position, reason: from.reason.clone() }
     }
 }
@@ -220,17 +222,17 @@ impl From<phases::Phases> for Phases {
     }
 }
 
-impl From<state::State> for State {
-    fn from(from: state::State) -> Self {
+impl From<state::RunState> for RunState {
+    fn from(from: state::RunState) -> Self {
         match from {
-            state::State::Queued => Self::Queued,
-            state::State::Running => Self::Running,
-            state::State::Canceling => Self::Canceling,
-            state::State::Succeeded => Self::Succeeded,
-            state::State::Failed => Self::Failed,
-            state::State::Canceled => Self::Canceled,
-            state::State::TimedOut => Self::TimedOut,
-            state::State::Unknown => Self::Unknown,
+            state::RunState::Queued => Self::Queued,
+            state::RunState::Running => Self::Running,
+            state::RunState::Canceling => Self::Canceling,
+            state::RunState::Succeeded => Self::Succeeded,
+            state::RunState::Failed => Self::Failed,
+            state::RunState::Canceled => Self::Canceled,
+            state::RunState::TimedOut => Self::TimedOut,
+            state::RunState::Unknown => Self::Unknown,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How the routes of the runs are published.
+//! The OpenAPI description of the routes of the runs.
 
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
@@ -7,9 +7,9 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::http::runs::PATH;
 use crate::http::runs::body::RunBody;
 use crate::operations::tags;
-use crate::runs::State;
+use crate::runs::RunState;
 
-/// The paths, as members of the document's `paths`.
+/// Returns the members of the document's `paths`.
 pub fn paths() -> Map<String, Value> {
     let one = format!("{PATH}/{{run_id}}");
     let page_of = |what: &str, first: u64| {
@@ -17,12 +17,12 @@ pub fn paths() -> Map<String, Value> {
             run_id(),
             query(
                 "from",
-                &format!("The number of the first {what}, counted from {first}."),
+                &format!("The number of the first {what} to return. Numbers start at {first}."),
                 json!({ "type": "integer", "minimum": 0 }),
             ),
             query(
                 "limit",
-                &format!("How many {what}s at most; an answer of more than 1 MiB ends earlier."),
+                &format!("The maximum number of {what}s. A response also ends after 1 MiB."),
                 json!({ "type": "integer", "minimum": 1, "maximum": 10000, "default": 1000 }),
             ),
         ]
@@ -31,33 +31,33 @@ pub fn paths() -> Map<String, Value> {
     paths.insert(
         PATH.to_owned(),
         json!({ "get": operation(
-            "get_runs", "List runs, the newest first", list_parameters(),
-            &[("200", answer("A page of runs.", "RunList")), ("400", bad()), ("503", unreadable())],
+            "get_runs", "List runs, newest first", list_parameters(),
+            &[("200", response("A page of runs.", "RunList")), ("400", bad()), ("503", unreadable())],
         )}),
     );
     paths.insert(one.clone(), json!({
         "get": operation(
             "get_runs_run_id", "Read a run", vec![run_id()],
-            &[("200", answer("The run.", "RunWithResult")), ("404", missing()), ("503", unreadable())],
+            &[("200", response("The run.", "RunWithResult")), ("404", missing()), ("503", unreadable())],
         ),
         "delete": operation(
-            "delete_runs_run_id", "Forget a run that has ended", vec![run_id()],
-            &[("204", json!({ "description": "It is forgotten, with its log." })), ("404", missing()), ("409", answer("It has not ended.", "Detail")), ("503", unreadable())],
+            "delete_runs_run_id", "Delete a run that has ended", vec![run_id()],
+            &[("204", json!({ "description": "The run and its log are deleted." })), ("404", missing()), ("409", response("The run has not ended.", "Detail")), ("503", unreadable())],
         ),
     }));
     paths.insert(format!("{one}/log"), json!({ "get": operation(
         "get_runs_run_id_log", "Read the log of a run", page_of("line", 0),
-        &[("200", answer("Lines of the log.", "RunLogPage")), ("400", bad()), ("404", missing()), ("503", unreadable())],
+        &[("200", response("Lines of the log.", "RunLogPage")), ("400", bad()), ("404", missing()), ("503", unreadable())],
     )}));
     paths.insert(format!("{one}/job_events"), json!({ "get": operation(
         "get_runs_run_id_job_events", "Read the job events of a run", page_of("event", 1),
-        &[("200", answer("Job events.", "RunJobEvents")), ("400", bad()), ("404", missing()), ("503", unreadable())],
+        &[("200", response("Job events.", "RunJobEvents")), ("400", bad()), ("404", missing()), ("503", unreadable())],
     )}));
     paths.insert(format!("{one}/events"), json!({ "get": operation(
         "get_runs_run_id_events", "Follow a run", vec![run_id(), last_event_id()],
         &[
             ("200", json!({
-                "description": "Server-sent events: `job_event` for each job event, with its number as the id, from the first or the one after Last-Event-ID on; `run` with the run itself when its state changes. The stream ends with the run.",
+                "description": "Server-sent events. `job_event`: a job event, with its number as the id; starts with the first one, or the one after Last-Event-ID. `run`: the run, sent when its state or queue position changes. The stream ends when the run ends.",
                 "content": { "text/event-stream": { "schema": {
                     "type": "object",
                     "description": "One event of the stream.",
@@ -69,15 +69,15 @@ pub fn paths() -> Map<String, Value> {
                     },
                 } } },
             })),
-            ("204", json!({ "description": "The run has ended, and the client has seen all of it." })),
+            ("204", json!({ "description": "The run has ended, and the client has received all events." })),
             ("404", missing()), ("503", unreadable()),
         ],
     )}));
     paths.insert(format!("{one}/cancel"), json!({ "post": operation(
-        "post_runs_run_id_cancel", "End a run", vec![run_id()],
+        "post_runs_run_id_cancel", "Cancel a run", vec![run_id()],
         &[
-            ("202", answer("A run at work is being ended, and stays `canceling` until none of its processes is left; one that waited is `canceled`. A task that Proxmox has accepted goes on there.", "RunWithResult")),
-            ("404", missing()), ("409", answer("It has ended already.", "Detail")), ("503", unreadable()),
+            ("202", response("A running run is `canceling` until none of its processes is left. A queued run is `canceled` at once. Tasks that Proxmox has accepted continue there.", "RunWithResult")),
+            ("404", missing()), ("409", response("The run has already ended.", "Detail")), ("503", unreadable()),
         ],
     )}));
     paths
@@ -98,28 +98,28 @@ fn operation(
 }
 
 fn list_parameters() -> Vec<Value> {
-    let states = State::ALL.map(State::name);
+    let states = RunState::ALL.map(RunState::name);
     let (list, pattern) = (states.join(", "), states.join("|"));
     vec![
         query(
             "state",
-            &format!("Runs in one of these states, joined by commas: {list}."),
+            &format!("Only runs in one of these states, separated by commas: {list}."),
             json!({ "type": "string", "pattern": format!("^({pattern})(,({pattern}))*$") }),
         ),
         query(
             "operation",
-            "Runs of the operation with this operationId.",
+            "Only runs of the operation with this operationId.",
             json!({ "type": "string" }),
         ),
-        query("node", "Runs about this node.", json!({ "type": "string" })),
+        query("node", "Only runs on this node.", json!({ "type": "string" })),
         query(
             "cursor",
-            "Runs after this one: `next` of the page before.",
+            "`next` of the previous page.",
             json!({ "type": "string", "format": "uuid" }),
         ),
         query(
             "limit",
-            "How many runs at most.",
+            "The maximum number of runs.",
             json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 }),
         ),
     ]
@@ -132,7 +132,7 @@ fn query(name: &str, description: &str, schema: Value) -> Value {
 fn run_id() -> Value {
     json!({
         "name": "run_id", "in": "path", "required": true,
-        "description": "The run, as X-Run-Id names it.",
+        "description": "The id of the run, as in X-Run-Id.",
         "schema": { "type": "string", "format": "uuid" },
         "example": "01936f3e-8c1a-7d2b-9a54-2f6f0c1e7b10",
     })
@@ -141,12 +141,12 @@ fn run_id() -> Value {
 fn last_event_id() -> Value {
     json!({
         "name": "Last-Event-ID", "in": "header",
-        "description": "The id of the last event that was seen; one that no event has counts as none.",
+        "description": "The id of the last event that the client received. An unknown id is ignored.",
         "schema": { "type": "string" },
     })
 }
 
-fn answer(description: &str, schema: &str) -> Value {
+fn response(description: &str, schema: &str) -> Value {
     json!({
         "description": description,
         "content": { "application/json": { "schema": reference(schema) } },
@@ -154,22 +154,22 @@ fn answer(description: &str, schema: &str) -> Value {
 }
 
 fn missing() -> Value {
-    answer("There is no such run.", "Detail")
+    response("The run does not exist.", "Detail")
 }
 
 fn bad() -> Value {
-    answer("A parameter has a value that it cannot have.", "Detail")
+    response("A parameter is invalid.", "Detail")
 }
 
 fn unreadable() -> Value {
-    answer("The history cannot be read at present.", "Detail")
+    response("The run history cannot be read at present.", "Detail")
 }
 
 fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-/// The schemas that these routes answer with.
+/// Returns the schemas of the responses.
 pub fn schemas() -> Map<String, Value> {
     let mut derived: Vec<(String, RefOr<Schema>)> = vec![("Run".to_owned(), RunBody::schema())];
     <RunBody as ToSchema>::schemas(&mut derived);
@@ -185,17 +185,17 @@ pub fn schemas() -> Map<String, Value> {
             "type": "object",
             "required": ["from", "next", items, "state", "complete"],
             "properties": {
-                "from": number("The number that was asked for."),
-                "next": number("The number to ask for next."),
+                "from": number("The requested number."),
+                "next": number("The number to request next."),
                 items: array, "state": reference("State"), "complete": complete,
             },
         })
     };
     let line = json!({ "type": "string" });
-    let event = json!({ "type": "object", "description": "A job event of ansible-runner, with `seq`, its number in the run, and `playbook`, that of its playbook." });
+    let event = json!({ "type": "object", "description": "A job event of ansible-runner, with its number in the run (`seq`) and the number of its playbook (`playbook`)." });
     schemas.insert(
         "RunLogPage".to_owned(),
-        page("log_multiline", line, "The lines, without colours."),
+        page("log_multiline", line, "The lines, without ANSI escapes."),
     );
     schemas.insert("RunJobEvents".to_owned(), page("job_events", event, "The job events."));
     schemas.insert("RunList".to_owned(), json!({
@@ -203,7 +203,7 @@ pub fn schemas() -> Map<String, Value> {
         "required": ["runs", "next"],
         "properties": {
             "runs": { "type": "array", "items": reference("Run") },
-            "next": { "type": ["string", "null"], "description": "The cursor of the next page; null on the last one." },
+            "next": { "type": ["string", "null"], "description": "The cursor of the next page; null on the last page." },
         },
     }));
     schemas.insert("RunWithResult".to_owned(), json!({
@@ -211,8 +211,8 @@ pub fn schemas() -> Map<String, Value> {
             "type": "object",
             "required": ["result"],
             "properties": {
-                "result": { "type": "array", "items": {}, "description": "What the run reported so far." },
-                "note": { "type": "string", "description": "What canceling cannot undo." },
+                "result": { "type": "array", "items": {}, "description": "The values that the run reported; empty until it has ended." },
+                "note": { "type": "string", "description": "What canceling does not undo." },
             },
         }],
     }));

@@ -1,4 +1,4 @@
-//! The runs themselves: list, one, log, job events, cancel, delete.
+//! The routes of the runs: list, read, log, job events, cancel, delete.
 
 mod body;
 mod document;
@@ -24,37 +24,39 @@ use crate::ansible::events::strip_ansi;
 use crate::http::App;
 use crate::http::error::Error;
 use crate::http::middleware;
-use crate::runs::log::files::Part;
+use crate::runs::log::files::LogKind;
 use crate::runs::record::Record;
-use crate::runs::state::CANNOT_UNDO;
+use crate::runs::state::NOT_UNDONE;
 use crate::runs::store::sqlite::Filter;
-use crate::runs::{Found, NotAccepted, Run, State, Unreadable};
+use crate::runs::{AnyRun, ReadError, Run, RunState, StartError};
 use body::RunBody;
 
-/// Where the runs are.
+/// The path of the list of runs.
 pub const PATH: &str = "/v0/admin/runs";
 
-/// How many runs, lines or events are answered at once where the client does not say.
-const DEFAULT_LIMIT: usize = 100;
+/// The default and the most runs per page.
+const DEFAULT_RUNS: usize = 100;
+const MAX_RUNS: usize = 1000;
 
-/// The most of them that may be asked for.
-const MAX_LIMIT: usize = 1000;
+/// The default and the most lines or events per page.
+const DEFAULT_LINES: usize = 1000;
+const MAX_LINES: usize = 10_000;
 
-/// An answer with lines or events ends with the one that goes past this size, in bytes.
-const PAGE: usize = 1024 * 1024;
+/// A page of lines or events ends with the one that reaches this size.
+const PAGE_BYTES: usize = 1024 * 1024;
 
-/// How long an answer waits for the history to know what it says, so that whoever was answered
-/// can rely on it even if the server is killed.
-pub const HISTORY_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a 202 response is held back until the run is written to the history, so that the client
+/// finds it even if the server is killed.
+pub const HISTORY_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Seconds after which it makes sense to ask again for what cannot be done now.
+/// The `Retry-After` of a 503, in seconds.
 pub const RETRY_AFTER: u32 = 10;
 
-/// The routes below [`PATH`].
+/// The routes at and below [`PATH`].
 pub fn routes(app: &Arc<App>) -> Router {
     let below = |path: &str| format!("{PATH}/{{run_id}}{path}");
     Router::new()
-        .route(&below(""), get(one).delete(forget))
+        .route(&below(""), get(one).delete(delete))
         .route(&below("/log"), get(log))
         .route(&below("/job_events"), get(job_events))
         .route(&below("/events"), get(stream::events))
@@ -64,7 +66,7 @@ pub fn routes(app: &Arc<App>) -> Router {
         .with_state(app.clone())
 }
 
-/// Notes which run a request was about, if there is one.
+/// Adds the run of the request to its access log entry, if the run exists.
 async fn note_run(Path(id): Path<String>, request: Request, next: Next) -> Response {
     let extensions = request.extensions().clone();
     let response = next.run(request).await;
@@ -76,25 +78,25 @@ async fn note_run(Path(id): Path<String>, request: Request, next: Next) -> Respo
     response
 }
 
-/// The answer to a client that does not wait for its run.
+/// The 202 response to a client that does not wait for its run.
 pub fn accepted(run: &Run) -> Response {
     let location = HeaderValue::from_str(&format!("{PATH}/{}", run.id)).expect("an ASCII path");
-    let view = run.view();
-    let body = Json(with_result(&view.record, view.result()));
+    let snapshot = run.snapshot();
+    let body = Json(with_result(&snapshot.record, snapshot.result()));
     (StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response()
 }
 
-/// A limit that a client gave, if it is one that may be given.
-fn at_most(most: usize, limit: Option<usize>) -> Result<Option<usize>, Error> {
+/// Checks a `limit` parameter.
+fn check_limit(most: usize, limit: Option<usize>) -> Result<Option<usize>, Error> {
     match limit {
         Some(limit) if !(1..=most).contains(&limit) => {
-            Err(Error::BadRequest(format!("limit: it must be from 1 to {most}")))
+            Err(Error::BadRequest(format!("limit: must be from 1 to {most}")))
         }
         limit => Ok(limit),
     }
 }
 
-/// What can be asked of the list.
+/// The query of the list.
 #[derive(Debug, Deserialize)]
 struct ListQuery {
     state: Option<String>,
@@ -104,15 +106,20 @@ struct ListQuery {
     limit: Option<usize>,
 }
 
-type Asked<T> = Result<Query<T>, QueryRejection>;
+type QueryResult<T> = Result<Query<T>, QueryRejection>;
 
-async fn list(Shared(app): Shared<Arc<App>>, query: Asked<ListQuery>) -> Result<Response, Error> {
+async fn list(
+    Shared(app): Shared<Arc<App>>,
+    query: QueryResult<ListQuery>,
+) -> Result<Response, Error> {
     let Query(query) = query.map_err(|e| Error::BadRequest(e.body_text()))?;
-    let limit = at_most(MAX_LIMIT, query.limit)?.unwrap_or(DEFAULT_LIMIT);
+    let limit = check_limit(MAX_RUNS, query.limit)?.unwrap_or(DEFAULT_RUNS);
     let states = query.state.iter().flat_map(|states| states.split(','));
     let states = states.map(|name| {
-        let unknown = || Error::BadRequest(format!("state: no run has the state {name:?}"));
-        State::of_name(name.trim()).ok_or_else(unknown)
+        RunState::of_name(name.trim()).ok_or_else(|| {
+            let known = RunState::ALL.map(RunState::name).join(", ");
+            Error::BadRequest(format!("state: no state {name:?}; the states are {known}"))
+        })
     });
     let states = states.collect::<Result<Vec<_>, _>>()?;
     let ListQuery { operation, node, cursor: before, .. } = query;
@@ -128,13 +135,13 @@ async fn one(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result<Re
     Ok(Json(with_result(&record, &result)).into_response())
 }
 
-async fn forget(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result<Response, Error> {
+async fn delete(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result<Response, Error> {
     let (record, _) = look_up(app.clone(), &id).await?;
-    if app.runs.forget(record.id) {
+    if app.runs.delete(record.id) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let state = record.state.name();
-    Err(Error::Conflict(format!("the run is {state}; only one that has ended can be deleted")))
+    Err(Error::Conflict(format!("the run is {state}; only a run that has ended can be deleted")))
 }
 
 async fn cancel(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result<Response, Error> {
@@ -142,21 +149,22 @@ async fn cancel(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result
     let Some(run) = app.runs.cancel(id) else {
         let (record, _) = look_up(app, &id.to_string()).await?;
         let state = record.state.name();
-        return Err(Error::Conflict(format!("the run has ended already: {state}")));
+        return Err(Error::Conflict(format!("the run has already ended: {state}")));
     };
-    // One that waits for its turn ends at once, and the client hears of it.
+    // A queued run ends at once; wait for that, so that the response says `canceled`.
     let mut follow = run.follow();
-    let moved = follow.wait_for(|view| view.record.state != State::Queued).await;
-    let record = moved.map(|view| view.record.clone()).unwrap_or_else(|_| run.view().record);
-    app.runs.written(HISTORY_PATIENCE).await;
+    let moved = follow.wait_for(|snapshot| snapshot.record.state != RunState::Queued).await;
+    let record =
+        moved.map(|snapshot| snapshot.record.clone()).unwrap_or_else(|_| run.snapshot().record);
+    app.runs.flush_history(HISTORY_WRITE_TIMEOUT).await;
     let mut body = with_result(&record, &[]);
     if record.started.is_some() {
-        body["note"] = json!(CANNOT_UNDO);
+        body["note"] = json!(NOT_UNDONE);
     }
     Ok((StatusCode::ACCEPTED, Json(body)).into_response())
 }
 
-/// What can be asked of a log or of job events.
+/// The query of a log or of job events.
 #[derive(Debug, Deserialize)]
 struct PageQuery {
     from: Option<u64>,
@@ -166,14 +174,14 @@ struct PageQuery {
 async fn log(
     Shared(app): Shared<Arc<App>>,
     Path(id): Path<String>,
-    query: Asked<PageQuery>,
+    query: QueryResult<PageQuery>,
 ) -> Result<Response, Error> {
     let from = query.as_ref().ok().and_then(|query| query.from).unwrap_or(0);
-    let (record, lines, next) = page(app, &id, Part::Log, query, from).await?;
+    let (record, lines, next) = page(app, &id, LogKind::Log, query, from).await?;
     let lines: Vec<String> = lines.iter().map(|line| strip_ansi(line)).collect();
     let body = json!({
         "from": from, "next": next, "log_multiline": lines,
-        "state": body::State::from(record.state), "complete": record.state.is_final() && next >= record.log_lines,
+        "state": body::RunState::from(record.state), "complete": record.state.is_final() && next >= record.log_lines,
     });
     Ok(Json(body).into_response())
 }
@@ -181,55 +189,56 @@ async fn log(
 async fn job_events(
     Shared(app): Shared<Arc<App>>,
     Path(id): Path<String>,
-    query: Asked<PageQuery>,
+    query: QueryResult<PageQuery>,
 ) -> Result<Response, Error> {
     let from = query.as_ref().ok().and_then(|query| query.from).unwrap_or(1).max(1);
-    let (record, lines, next) = page(app, &id, Part::JobEvents, query, from - 1).await?;
+    let (record, lines, next) = page(app, &id, LogKind::JobEvents, query, from - 1).await?;
     let events: Vec<Value> =
         lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let body = json!({
         "from": from, "next": next + 1, "job_events": events,
-        "state": body::State::from(record.state), "complete": record.state.is_final() && next >= record.job_events,
+        "state": body::RunState::from(record.state), "complete": record.state.is_final() && next >= record.job_events,
     });
     Ok(Json(body).into_response())
 }
 
-/// Lines of a run's file from the one numbered `from` on, and the number of the next.
+/// Reads lines of a run's file from line `from` on. Returns them and the number of the next line.
 async fn page(
     app: Arc<App>,
     id: &str,
-    part: Part,
-    query: Asked<PageQuery>,
+    kind: LogKind,
+    query: QueryResult<PageQuery>,
     from: u64,
 ) -> Result<(Record, Vec<String>, u64), Error> {
     let Query(query) = query.map_err(|e| Error::BadRequest(e.body_text()))?;
-    let limit = at_most(10 * MAX_LIMIT, query.limit)?.unwrap_or(MAX_LIMIT) as u64;
+    let limit = check_limit(MAX_LINES, query.limit)?.unwrap_or(DEFAULT_LINES) as u64;
     let (record, _) = look_up(app.clone(), id).await?;
-    let there = match part {
-        Part::Log => record.log_lines,
-        Part::JobEvents => record.job_events,
+    let stored_lines = match kind {
+        LogKind::Log => record.log_lines,
+        LogKind::JobEvents => record.job_events,
     };
     let id = record.id;
     let (lines, next) = blocking(move || {
-        let journals = app.runs.journals();
-        let mark = journals.find(id, part, from.min(there))?;
-        let page = journals.read(id, part, mark, there.min(from.saturating_add(limit)), PAGE)?;
+        let logs = app.runs.logs();
+        let offset = logs.find(id, kind, from.min(stored_lines))?;
+        let page =
+            logs.read(id, kind, offset, stored_lines.min(from.saturating_add(limit)), PAGE_BYTES)?;
         Ok((page.lines, page.next.line.max(from)))
     })
     .await?;
     Ok((record, lines, next))
 }
 
-/// Finds a run and its result, or says that there is none.
+/// Finds a run and its result.
 async fn look_up(app: Arc<App>, id: &str) -> Result<(Record, Vec<Value>), Error> {
     let id = parse(id)?;
     match blocking(move || app.runs.find(id)).await? {
-        Some(Found::Live(run)) => {
-            let view = run.view();
-            Ok((view.record.clone(), view.result().to_vec()))
+        Some(AnyRun::Active(run)) => {
+            let snapshot = run.snapshot();
+            Ok((snapshot.record.clone(), snapshot.result().to_vec()))
         }
-        Some(Found::Past(kept)) => {
-            Ok((kept.record, kept.result.as_array().cloned().unwrap_or_default()))
+        Some(AnyRun::Ended(stored)) => {
+            Ok((stored.record, stored.result.as_array().cloned().unwrap_or_default()))
         }
         None => Err(not_found(&id.to_string())),
     }
@@ -250,22 +259,22 @@ fn with_result(record: &Record, result: &[Value]) -> Value {
     body
 }
 
-/// Reading the history and the logs blocks, so it is done where blocking is allowed.
+/// Reads the history or the logs on a blocking thread.
 async fn blocking<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, Unreadable> + Send + 'static,
+    read: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(read).await;
     done.map_err(|error| Error::Internal(error.to_string()))?.map_err(Error::from)
 }
 
-impl From<Unreadable> for Error {
-    fn from(error: Unreadable) -> Self {
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
         Self::Unavailable { detail: error.to_string(), retry_after: RETRY_AFTER }
     }
 }
 
-impl From<NotAccepted> for Error {
-    fn from(error: NotAccepted) -> Self {
+impl From<StartError> for Error {
+    fn from(error: StartError) -> Self {
         Self::Unavailable { detail: error.to_string(), retry_after: RETRY_AFTER }
     }
 }

@@ -1,8 +1,8 @@
-//! The events of a run as a stream: what was, then what comes, without a gap or a double.
+//! The events of a run as a stream of server-sent events, past ones first.
 //!
-//! Each job event is sent once, with its number as the id of the server-sent event; a client
-//! that comes back says the last one it has seen in `Last-Event-ID`, as browsers do. Between
-//! them the run itself is sent when its state changes, and once more at the end.
+//! Each job event is sent exactly once, with its number as the id. A client that reconnects names
+//! the last event that it received in `Last-Event-ID`, as browsers do. The run itself is sent when
+//! its state or queue position changes, and at the end.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -22,20 +22,21 @@ use crate::http::App;
 use crate::http::error::Error;
 use crate::http::runs::body::RunBody;
 use crate::http::runs::{blocking, not_found, parse};
-use crate::runs::log::files::{Mark, Part};
-use crate::runs::record::{Place, Record};
-use crate::runs::{Found, Outcome, State, View};
+use crate::runs::log::files::{LogKind, LogOffset};
+use crate::runs::record::{QueuePosition, Record};
+use crate::runs::{AnyRun, Outcome, RunSnapshot, RunState};
 
-/// How many bytes of job events are read ahead of a client.
-const PAGE: usize = 256 * 1024;
+/// The most bytes of job events that are read ahead for a client.
+const READ_AHEAD: usize = 256 * 1024;
 
-/// Proxies cut connections that are silent for a minute.
+/// The interval of keep-alive comments. nginx and Kong close a connection that is idle for 60 s
+/// (`proxy_read_timeout` and `read_timeout`).
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Tells buffering proxies that this is a stream.
-const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// Disables response buffering in nginx and Kong.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// `GET …/events`.
+/// Handles `GET /v0/admin/runs/{run_id}/events`.
 pub async fn events(
     Shared(app): Shared<Arc<App>>,
     Path(id): Path<String>,
@@ -44,10 +45,10 @@ pub async fn events(
     let id = parse(&id)?;
     let runs = app.clone();
     let follow = match blocking(move || runs.runs.find(id)).await? {
-        Some(Found::Live(run)) => run.follow(),
-        Some(Found::Past(kept)) => {
-            let outcome = Some(Arc::new(Outcome::Ended(Default::default())));
-            watch::channel(View { record: kept.record, outcome }).1
+        Some(AnyRun::Active(run)) => run.follow(),
+        Some(AnyRun::Ended(stored)) => {
+            let outcome = Some(Arc::new(Outcome::Finished(Default::default())));
+            watch::channel(RunSnapshot { record: stored.record, outcome }).1
         }
         None => return Err(not_found(&id.to_string())),
     };
@@ -55,33 +56,34 @@ pub async fn events(
     let last: u64 = last.unwrap_or(0);
     let record = follow.borrow().record.clone();
     if record.state.is_final() && last > record.job_events {
-        // All of it has been seen. This answer keeps a browser from asking for ever.
+        // The client has received everything. A 204 stops browsers from reconnecting.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let runs = app.clone();
     let from = last.min(record.job_events);
-    let mark = blocking(move || Ok(runs.runs.journals().find(id, Part::JobEvents, from)?)).await?;
-    let feed = Feed { app, id, follow, mark, ready: VecDeque::new(), told: None, done: false };
+    let offset = blocking(move || Ok(runs.runs.logs().find(id, LogKind::JobEvents, from)?)).await?;
+    let feed =
+        EventFeed { app, id, follow, offset, ready: VecDeque::new(), last_sent: None, done: false };
     let sse = Sse::new(feed.stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     let mut response = sse.into_response();
-    response.headers_mut().insert(UNBUFFERED, HeaderValue::from_static("no"));
+    response.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
-/// What one client has been sent, and where the rest comes from.
-struct Feed {
+/// The stream of one client.
+struct EventFeed {
     app: Arc<App>,
     id: Uuid,
-    follow: watch::Receiver<View>,
-    mark: Mark,
+    follow: watch::Receiver<RunSnapshot>,
+    offset: LogOffset,
     ready: VecDeque<Event>,
-    /// The state and place that the client knows.
-    told: Option<(State, Option<Place>)>,
+    /// The state and queue position that were sent last.
+    last_sent: Option<(RunState, Option<QueuePosition>)>,
     done: bool,
 }
 
-impl Feed {
+impl EventFeed {
     fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
         unfold(self, |mut feed| async move {
             let event = feed.next().await?;
@@ -99,14 +101,14 @@ impl Feed {
             }
             let record = self.follow.borrow_and_update().record.clone();
             let ended = record.state.is_final();
-            if !ended && self.is_news(&record) {
+            if !ended && self.has_changed(&record) {
                 return Some(state_event(&record));
             }
-            if self.mark.line < record.job_events {
+            if self.offset.line < record.job_events {
                 self.read(record.job_events).await?;
             } else if ended {
                 self.done = true;
-                // Its id says that there is nothing after it.
+                // A client that reconnects with this id gets a 204.
                 return Some(state_event(&record).id((record.job_events + 1).to_string()));
             } else {
                 self.follow.changed().await.ok()?;
@@ -114,22 +116,23 @@ impl Feed {
         }
     }
 
-    fn is_news(&mut self, record: &Record) -> bool {
+    fn has_changed(&mut self, record: &Record) -> bool {
         let now = Some((record.state, record.queue.clone()));
-        let news = self.told != now;
-        self.told = now;
-        news
+        let changed = self.last_sent != now;
+        self.last_sent = now;
+        changed
     }
 
-    /// Reads more job events, up to the one numbered `end`. None where they are gone, since
-    /// the run was deleted meanwhile.
+    /// Reads more job events, up to number `end`. Returns `None` if there are none because the run has
+    /// been deleted.
     async fn read(&mut self, end: u64) -> Option<()> {
-        let (app, id, mark) = (self.app.clone(), self.id, self.mark);
-        let read =
-            blocking(move || Ok(app.runs.journals().read(id, Part::JobEvents, mark, end, PAGE)?));
+        let (app, id, offset) = (self.app.clone(), self.id, self.offset);
+        let read = blocking(move || {
+            Ok(app.runs.logs().read(id, LogKind::JobEvents, offset, end, READ_AHEAD)?)
+        });
         let page = read.await.ok().filter(|page| !page.lines.is_empty())?;
-        let numbers = mark.line + 1..;
-        self.mark = page.next;
+        let numbers = offset.line + 1..;
+        self.offset = page.next;
         self.ready.extend(numbers.zip(page.lines).map(|(number, line)| {
             Event::default().event("job_event").id(number.to_string()).data(line)
         }));

@@ -1,8 +1,8 @@
-//! The log and the job events of each run, as files beside the history.
+//! The log and the job events of each run, in two append-only files.
 //!
-//! A run can print gigabytes while the history's database is locked, so they do not go through
-//! it: each run has two files that are only ever added to. What a reader may read is said by
-//! the counts in the run's record, which grow after the files did.
+//! They are not stored in the history, because a run can print gigabytes while the database is
+//! locked. Readers read up to the counts in the record of the run, which are updated only after the
+//! files were written.
 
 use std::fs;
 use std::fs::{File, OpenOptions};
@@ -13,22 +13,22 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-/// The folder of all runs' files.
+/// The folder with the log files of all runs.
 #[derive(Debug, Clone)]
-pub struct Journals {
+pub struct LogFiles {
     folder: PathBuf,
 }
 
-/// Which of the two files of a run.
+/// One of the two files of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The text, one line a line.
+pub enum LogKind {
+    /// The printed text.
     Log,
-    /// The job events, one JSON object a line.
+    /// The job events, one JSON object per line.
     JobEvents,
 }
 
-impl Part {
+impl LogKind {
     fn extension(self) -> &'static str {
         match self {
             Self::Log => "log",
@@ -37,104 +37,127 @@ impl Part {
     }
 }
 
-impl Journals {
-    /// Makes the folder.
+impl LogFiles {
+    /// Opens the folder, and creates it if necessary.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be created.
+    ///
+    /// # Blocking
+    ///
+    /// As all functions of this type.
     pub fn open(folder: PathBuf) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         Ok(Self { folder })
     }
 
-    fn file(&self, id: Uuid, part: Part) -> PathBuf {
-        self.folder.join(format!("{id}.{}", part.extension()))
+    fn file(&self, id: Uuid, kind: LogKind) -> PathBuf {
+        self.folder.join(format!("{id}.{}", kind.extension()))
     }
 
-    /// Opens the files of a run to add to them.
-    pub fn write(&self, id: Uuid) -> io::Result<Journal> {
-        let open = |part| {
+    /// Opens the files of a run for appending, and creates them if necessary.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be opened.
+    pub fn create(&self, id: Uuid) -> io::Result<LogWriter> {
+        let open = |kind| {
             let mut options = OpenOptions::new();
-            options.create(true).append(true).mode(0o600).open(self.file(id, part))
+            options.create(true).append(true).mode(0o600).open(self.file(id, kind))
         };
-        Ok(Journal { log: open(Part::Log)?, job_events: open(Part::JobEvents)? })
+        Ok(LogWriter { log: open(LogKind::Log)?, job_events: open(LogKind::JobEvents)? })
     }
 
-    /// Opens the files of a run that an earlier server began, without a last line that it did
-    /// not come to end.
-    pub fn resume(&self, id: Uuid) -> io::Result<Journal> {
-        let journal = self.write(id)?;
-        journal.log.set_len(self.find(id, Part::Log, u64::MAX)?.offset)?;
-        journal.job_events.set_len(self.find(id, Part::JobEvents, u64::MAX)?.offset)?;
-        Ok(journal)
+    /// Opens the files of a run that an earlier server began, and truncates an incomplete last line.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be opened, read or truncated.
+    pub fn resume(&self, id: Uuid) -> io::Result<LogWriter> {
+        let writer = self.create(id)?;
+        writer.log.set_len(self.find(id, LogKind::Log, u64::MAX)?.offset)?;
+        writer.job_events.set_len(self.find(id, LogKind::JobEvents, u64::MAX)?.offset)?;
+        Ok(writer)
     }
 
-    /// Reads lines of a run's file from `from` on, up to the `end`th one, and stops after
-    /// `bytes`. Answers at least one line where there is one.
+    /// Reads complete lines from `from` to line `end`, exclusive. Stops after the line that reaches
+    /// `bytes`, so at least one line is returned if there is one. A missing file is empty.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
     pub fn read(
         &self,
         id: Uuid,
-        part: Part,
-        from: Mark,
+        kind: LogKind,
+        from: LogOffset,
         end: u64,
         bytes: usize,
-    ) -> io::Result<Page> {
-        let mut page = Page { lines: Vec::new(), next: from };
-        let file = match File::open(self.file(id, part)) {
+    ) -> io::Result<LogPage> {
+        let mut page = LogPage { lines: Vec::new(), next: from };
+        let file = match File::open(self.file(id, kind)) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(page),
             Err(e) => return Err(e),
         };
         let mut reader = BufReader::with_capacity(64 * 1024, file);
         reader.seek(SeekFrom::Start(from.offset))?;
-        let mut read = 0;
-        while page.next.line < end && read < bytes {
+        let mut bytes_read = 0;
+        while page.next.line < end && bytes_read < bytes {
             let mut line = Vec::new();
             let length = reader.read_until(b'\n', &mut line)?;
             if line.last() != Some(&b'\n') {
                 break;
             }
             line.pop();
-            read += length;
-            page.next = Mark { line: page.next.line + 1, offset: page.next.offset + length as u64 };
+            bytes_read += length;
+            page.next =
+                LogOffset { line: page.next.line + 1, offset: page.next.offset + length as u64 };
             page.lines.push(String::from_utf8_lossy(&line).into_owned());
         }
         Ok(page)
     }
 
-    /// Where the line with this number begins; where there are fewer, the end of the last one
-    /// that is complete.
-    pub fn find(&self, id: Uuid, part: Part, line: u64) -> io::Result<Mark> {
-        let mut mark = Mark::default();
+    /// Returns where a line begins, or the end of the last complete line if there are fewer lines.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    pub fn find(&self, id: Uuid, kind: LogKind, line: u64) -> io::Result<LogOffset> {
+        let mut offset = LogOffset::default();
         if line == 0 {
-            return Ok(mark);
+            return Ok(offset);
         }
-        let mut reader = match File::open(self.file(id, part)) {
+        let mut reader = match File::open(self.file(id, kind)) {
             Ok(file) => BufReader::with_capacity(64 * 1024, file),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(mark),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(offset),
             Err(e) => return Err(e),
         };
-        while mark.line < line {
+        while offset.line < line {
             let mut text = Vec::new();
             let length = reader.read_until(b'\n', &mut text)?;
             if text.last() != Some(&b'\n') {
                 break;
             }
-            mark = Mark { line: mark.line + 1, offset: mark.offset + length as u64 };
+            offset = LogOffset { line: offset.line + 1, offset: offset.offset + length as u64 };
         }
-        Ok(mark)
+        Ok(offset)
     }
 
-    /// Removes the files of a run.
+    /// Removes the files of a run. Failures are logged.
     pub fn remove(&self, id: Uuid) {
-        for part in [Part::Log, Part::JobEvents] {
-            match fs::remove_file(self.file(id, part)) {
+        for kind in [LogKind::Log, LogKind::JobEvents] {
+            match fs::remove_file(self.file(id, kind)) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                    tracing::error!(run_id = %id, error = %e, "a file of a run's log stays");
+                    tracing::error!(run_id = %id, error = %e, "cannot remove a log file");
                 }
                 _ => {}
             }
         }
     }
 
-    /// The runs that have files.
+    /// Returns the ids of the runs that have files.
     pub fn all(&self) -> Vec<Uuid> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
         let mut ids: Vec<Uuid> = entries.flatten().filter_map(|e| id_of(&e.path())).collect();
@@ -148,34 +171,42 @@ fn id_of(path: &Path) -> Option<Uuid> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
-/// A place in a file: the number of the line that begins there, from 0, and its offset.
+/// The position of a line in a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Mark {
-    /// The number of the line.
+pub struct LogOffset {
+    /// The number of the line, from 0.
     pub line: u64,
-    /// Bytes before it.
+    /// The offset of its first byte.
     pub offset: u64,
 }
 
-/// Some lines of a file.
+/// Consecutive lines of a file.
 #[derive(Debug)]
-pub struct Page {
-    /// The lines, without their ends.
+pub struct LogPage {
+    /// The lines, without line ends.
     pub lines: Vec<String>,
-    /// Where the next one begins.
-    pub next: Mark,
+    /// Where the next line begins.
+    pub next: LogOffset,
 }
 
-/// The files of a run at work.
+/// The open files of an active run.
 #[derive(Debug)]
-pub struct Journal {
+pub struct LogWriter {
     log: File,
     job_events: File,
 }
 
-impl Journal {
-    /// Adds a job event and the lines that were printed with it.
-    pub fn add(&mut self, job_event: &str, lines: &[String]) -> io::Result<()> {
+impl LogWriter {
+    /// Appends a job event and the lines printed with it.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written.
+    ///
+    /// # Blocking
+    ///
+    /// Writes to both files.
+    pub fn append(&mut self, job_event: &str, lines: &[String]) -> io::Result<()> {
         let mut text = String::with_capacity(job_event.len() + 1);
         text.push_str(job_event);
         text.push('\n');

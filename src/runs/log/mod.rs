@@ -1,3 +1,3 @@
-//! Where the logs and job events of runs are kept.
+//! Storage for the logs and job events of runs.
 
 pub mod files;

@@ -1,3 +1,3 @@
-//! Where the history of runs is kept.
+//! Storage for the records of runs.
 
 pub mod sqlite;

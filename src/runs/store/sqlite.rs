@@ -1,8 +1,7 @@
-//! The history of runs, in SQLite.
+//! The history of runs in SQLite: one row per run, written by a single thread.
 //!
-//! One thread writes. What is to be written waits in memory, the newest version of each run
-//! only, so that a database which is locked or a disk which is full neither blocks a run nor
-//! loses more than a kill of the server would; until it is written it is read from there.
+//! Until it is written, the newest version of a run is pending in memory and read from there. So a
+//! locked database or a full disk blocks no run, and costs history only if the server is killed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -21,9 +20,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::config::Limits;
-use crate::runs::log::files::Journals;
+use crate::runs::log::files::LogFiles;
 use crate::runs::record::Record;
-use crate::runs::state::State;
+use crate::runs::state::RunState;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS runs (
@@ -32,46 +31,46 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS ended ON runs (ended);";
 
-/// The version of the tables, which SQLite keeps.
+/// The schema version, stored as SQLite's `user_version`.
 const SCHEMA_VERSION: i32 = 1;
 
-/// How long another process may keep the database locked before a write counts as failed.
-const BUSY: Duration = Duration::from_secs(5);
+/// How long a statement waits for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a start goes on trying to open a database that is locked.
-const LOCKED: Duration = Duration::from_secs(10);
+/// How long a start retries to open a locked database.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The pause before a failed write is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The interval between attempts to write, or to open a locked database.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Versions that may wait to be written. Past that the oldest ended ones are given up.
-const WAITING: usize = 10_000;
+/// The most pending runs. Above that the oldest ended ones are dropped.
+const MAX_PENDING: usize = 10_000;
 
-/// A run as it is kept.
+/// A run as stored.
 #[derive(Debug, Clone)]
-pub struct Kept {
-    /// What is known of it.
+pub struct StoredRun {
+    /// The record.
     pub record: Record,
-    /// The values that it reported.
+    /// The values that the run reported.
     pub result: Value,
 }
 
-/// Which runs are listed.
+/// Selects runs. All conditions must hold.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// In one of these states; in any where there is none.
-    pub states: Vec<State>,
-    /// Of this operation.
+    /// Runs in one of these states; in any state if empty.
+    pub states: Vec<RunState>,
+    /// Runs of this operation.
     pub operation: Option<String>,
-    /// About this node.
+    /// Runs on this node.
     pub node: Option<String>,
-    /// Accepted before this one.
+    /// Runs accepted before this one.
     pub before: Option<Uuid>,
 }
 
 impl Filter {
-    /// Whether `record` is one of them.
-    pub fn fits(&self, record: &Record) -> bool {
+    /// Whether `record` meets all conditions.
+    pub fn matches(&self, record: &Record) -> bool {
         (self.states.is_empty() || self.states.contains(&record.state))
             && self.operation.as_ref().is_none_or(|operation| *operation == record.operation)
             && self.node.as_ref().is_none_or(|node| record.node.as_ref() == Some(node))
@@ -79,7 +78,7 @@ impl Filter {
     }
 }
 
-/// The history of one data dir.
+/// The history of runs in one data dir.
 pub struct History {
     file: PathBuf,
     shared: Arc<Shared>,
@@ -87,109 +86,136 @@ pub struct History {
 }
 
 struct Shared {
-    waiting: Mutex<Waiting>,
+    pending: Mutex<Pending>,
     wake: Condvar,
-    /// A write was done or has failed.
-    tried: Condvar,
-    /// The number of the last version that was written, and what went wrong since.
+    /// Notified after each attempt to write.
+    attempted: Condvar,
+    /// The result of the last attempt to write.
     written: watch::Sender<Written>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Written {
+    /// The newest version that is written.
     version: u64,
+    /// Why the last attempt failed, if it did.
     error: Option<String>,
 }
 
 #[derive(Default)]
-struct Waiting {
-    /// None means that the run is to be forgotten.
-    runs: BTreeMap<Uuid, Option<Kept>>,
+struct Pending {
+    /// `None` deletes the run.
+    runs: BTreeMap<Uuid, Option<StoredRun>>,
+    /// Incremented with each change.
     version: u64,
     closed: bool,
 }
 
 impl History {
-    /// Opens the database, or makes it. A damaged one is put aside, since a server without
-    /// its past is better than none.
-    pub fn open(file: PathBuf, journals: Journals, limits: &Limits) -> io::Result<Self> {
+    /// Opens the database, creates it if necessary, and prunes it. A damaged database is quarantined
+    /// and replaced by an empty one, so that the server can start.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be opened, quarantined or created.
+    ///
+    /// # Blocking
+    ///
+    /// Reads and writes files, and retries for a while if another process holds a lock.
+    pub fn open(file: PathBuf, logs: LogFiles, limits: &Limits) -> io::Result<Self> {
         let limits = (limits.history_days, limits.history_runs);
-        let (connection, gone) = match open_when_free(&file, limits) {
+        let (connection, removed) = match open_when_free(&file, limits) {
             Err(e) if is_damage(&e) => {
-                put_aside(&file, &e)?;
+                quarantine(&file, &e)?;
                 open_when_free(&file, limits)
             }
             opened => opened,
         }
         .map_err(|e| cannot_open(&file, &e))?;
-        gone.into_iter().for_each(|id| journals.remove(id));
+        removed.into_iter().for_each(|id| logs.remove(id));
         let shared = Arc::new(Shared {
-            waiting: Mutex::default(),
+            pending: Mutex::default(),
             wake: Condvar::new(),
-            tried: Condvar::new(),
+            attempted: Condvar::new(),
             written: watch::Sender::new(Written::default()),
         });
-        let writer = Writer { connection, shared: shared.clone(), journals, limits };
+        let writer = Writer { connection, shared: shared.clone(), logs, limits };
         let thread = std::thread::Builder::new().name("history".to_owned());
         let writer = Some(thread.spawn(move || writer.work())?);
         Ok(Self { file, shared, writer })
     }
 
-    /// Whether a damaged history lies beside this one, which knows runs that this one does not.
-    pub fn has_one_aside(&self) -> bool {
+    /// Whether the data dir has a quarantined database, which may hold runs that this one does not.
+    ///
+    /// # Blocking
+    ///
+    /// Reads the data dir.
+    pub fn has_quarantined(&self) -> bool {
         let Some(folder) = self.file.parent() else { return false };
-        // What cannot be looked at is not known to be empty.
+        // A folder that cannot be read may have one.
         let Ok(entries) = std::fs::read_dir(folder) else { return true };
         let mut names = entries.flatten().map(|entry| entry.file_name());
-        names.any(|name| Path::new(&name).extension().is_some_and(is_aside))
+        names.any(|name| Path::new(&name).extension().is_some_and(is_quarantined))
     }
 
-    /// Keeps this version of a run. Returns at once.
-    pub fn keep(&self, record: Record, result: Value) {
-        self.wait_for_writer(record.id, Some(Kept { record, result }));
+    /// Inserts or updates a run. Returns before it is written.
+    pub fn upsert(&self, record: Record, result: Value) {
+        self.enqueue(record.id, Some(StoredRun { record, result }));
     }
 
-    /// Forgets a run. Returns at once; its files are removed with its row.
-    pub fn forget(&self, id: Uuid) {
-        self.wait_for_writer(id, None);
+    /// Deletes a run and its log files. Returns before that is done.
+    pub fn delete(&self, id: Uuid) {
+        self.enqueue(id, None);
     }
 
-    fn wait_for_writer(&self, id: Uuid, kept: Option<Kept>) {
-        let mut waiting = lock(&self.shared.waiting);
-        waiting.version += 1;
-        waiting.runs.insert(id, kept);
+    fn enqueue(&self, id: Uuid, stored: Option<StoredRun>) {
+        let mut pending = lock(&self.shared.pending);
+        pending.version += 1;
+        pending.runs.insert(id, stored);
         self.shared.wake.notify_one();
     }
 
-    /// Waits until everything up to now is written, but not longer than `patience`.
-    pub async fn written(&self, patience: Duration) {
-        let version = lock(&self.shared.waiting).version;
+    /// Waits until all pending runs are written, a write fails, or `timeout` is over.
+    pub async fn flush(&self, timeout: Duration) {
+        let version = lock(&self.shared.pending).version;
         let mut written = self.shared.written.subscribe();
         let done = written.wait_for(|w| w.version >= version || w.error.is_some());
-        let _ = tokio::time::timeout(patience, done).await;
+        let _ = tokio::time::timeout(timeout, done).await;
     }
 
-    /// The same for who may block. Answers whether it is written.
-    pub fn wait_until_written(&self, patience: Duration) -> bool {
-        let waiting = lock(&self.shared.waiting);
-        let version = waiting.version;
-        let undecided = |_: &mut Waiting| {
+    /// Waits like [`History::flush`], and returns whether all runs are written.
+    ///
+    /// # Blocking
+    ///
+    /// For at most `timeout`.
+    pub fn flush_blocking(&self, timeout: Duration) -> bool {
+        let pending = lock(&self.shared.pending);
+        let version = pending.version;
+        let is_pending = |_: &mut Pending| {
             let written = self.shared.written.borrow();
             written.version < version && written.error.is_none()
         };
-        let _ = self.shared.tried.wait_timeout_while(waiting, patience, undecided);
+        let _ = self.shared.attempted.wait_timeout_while(pending, timeout, is_pending);
         self.shared.written.borrow().version >= version
     }
 
     /// Why the last write failed, if it did.
-    pub fn trouble(&self) -> Option<String> {
+    pub fn write_error(&self) -> Option<String> {
         self.shared.written.borrow().error.clone()
     }
 
-    /// One run. Blocks.
-    pub fn get(&self, id: Uuid) -> rusqlite::Result<Option<Kept>> {
-        if let Some(kept) = lock(&self.shared.waiting).runs.get(&id) {
-            return Ok(kept.clone());
+    /// Returns a run.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    ///
+    /// # Blocking
+    ///
+    /// Reads the database.
+    pub fn get(&self, id: Uuid) -> rusqlite::Result<Option<StoredRun>> {
+        if let Some(stored) = lock(&self.shared.pending).runs.get(&id) {
+            return Ok(stored.clone());
         }
         let row = self.connect()?.query_row(
             "SELECT record, result FROM runs WHERE id = ?1",
@@ -198,47 +224,71 @@ impl History {
         );
         let Some((record, result)) = row.optional()? else { return Ok(None) };
         let result = serde_json::from_str(&result).unwrap_or(Value::Null);
-        Ok(parse(&record).map(|record| Kept { record, result }))
+        Ok(parse(&record).map(|record| StoredRun { record, result }))
     }
 
-    /// The newest runs that fit, at most `count`, and whether there are more. Blocks.
+    /// Returns the newest runs that match `filter`, at most `count`, and whether there are more.
     ///
-    /// `live` are runs whose newest version is not here; they take the place of the row.
+    /// The records in `active` replace the stored versions of these runs.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    ///
+    /// # Blocking
+    ///
+    /// Reads the database.
     pub fn list(
         &self,
         filter: &Filter,
         count: usize,
-        live: Vec<Record>,
+        active: Vec<Record>,
     ) -> rusqlite::Result<(Vec<Record>, bool)> {
         let mut newer: BTreeMap<Uuid, Option<Record>> = BTreeMap::new();
-        for (id, kept) in &lock(&self.shared.waiting).runs {
-            newer.insert(*id, kept.as_ref().map(|kept| kept.record.clone()));
+        for (id, stored) in &lock(&self.shared.pending).runs {
+            newer.insert(*id, stored.as_ref().map(|stored| stored.record.clone()));
         }
-        newer.extend(live.into_iter().map(|record| (record.id, Some(record))));
-        // Rows that have a newer version may not fit any more: that many more are read.
+        newer.extend(active.into_iter().map(|record| (record.id, Some(record))));
+        // The newer version of a row may not match any more, so as many more rows are read.
         let mut rows = self.rows(filter, count + 1 + newer.len())?;
         rows.retain(|record| !newer.contains_key(&record.id));
-        rows.extend(newer.into_values().flatten().filter(|record| filter.fits(record)));
+        rows.extend(newer.into_values().flatten().filter(|record| filter.matches(record)));
         rows.sort_by_key(|record| std::cmp::Reverse(record.id));
         let more = rows.len() > count;
         rows.truncate(count);
         Ok((rows, more))
     }
 
-    /// The runs that have not ended. Blocks.
+    /// Returns the stored runs that have not ended.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    ///
+    /// # Blocking
+    ///
+    /// Reads the database.
     pub fn unfinished(&self) -> rusqlite::Result<Vec<Record>> {
-        let states = State::ALL.into_iter().filter(|state| !state.is_final()).collect();
+        let states = RunState::ALL.into_iter().filter(|state| !state.is_final()).collect();
         self.rows(&Filter { states, ..Filter::default() }, usize::MAX >> 1)
     }
 
-    /// The runs that are kept. Blocks.
+    /// Returns the ids of all runs.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    ///
+    /// # Blocking
+    ///
+    /// Reads the database.
     pub fn ids(&self) -> rusqlite::Result<HashSet<Uuid>> {
-        let waiting = lock(&self.shared.waiting).runs.keys().copied().collect::<Vec<_>>();
+        let pending = lock(&self.shared.pending).runs.keys().copied().collect::<Vec<_>>();
         let connection = self.connect()?;
         let mut statement = connection.prepare("SELECT id FROM runs")?;
         let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-        let kept = rows.filter_map(|id| id.map(|id| id.parse().ok()).transpose());
-        kept.chain(waiting.into_iter().map(Ok)).collect()
+        let stored = rows.filter_map(|id| id.map(|id| id.parse().ok()).transpose());
+        stored.chain(pending.into_iter().map(Ok)).collect()
     }
 
     fn rows(&self, filter: &Filter, count: usize) -> rusqlite::Result<Vec<Record>> {
@@ -270,15 +320,15 @@ impl History {
 
     fn connect(&self) -> rusqlite::Result<Connection> {
         let connection = Connection::open(&self.file)?;
-        connection.busy_timeout(BUSY)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         Ok(connection)
     }
 }
 
 impl Drop for History {
-    /// Everything that can be written is written before the server ends.
+    /// Writes the pending runs, if possible.
     fn drop(&mut self) {
-        lock(&self.shared.waiting).closed = true;
+        lock(&self.shared.pending).closed = true;
         self.shared.wake.notify_one();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
@@ -289,8 +339,8 @@ impl Drop for History {
 struct Writer {
     connection: Connection,
     shared: Arc<Shared>,
-    journals: Journals,
-    /// Days and runs that are kept.
+    logs: LogFiles,
+    /// The most days and the most ended runs to keep.
     limits: (u32, u32),
 }
 
@@ -302,97 +352,101 @@ impl Writer {
                 return;
             }
             match self.write(&runs) {
-                Ok(gone) => {
-                    gone.into_iter().for_each(|id| self.journals.remove(id));
+                Ok(removed) => {
+                    removed.into_iter().for_each(|id| self.logs.remove(id));
                     self.shared.written.send_replace(Written { version, error: None });
-                    self.tell();
+                    self.notify_waiters();
                 }
                 Err(e) => {
                     self.failed(runs, &e);
-                    self.tell();
+                    self.notify_waiters();
                     if closed {
                         return;
                     }
-                    std::thread::sleep(AGAIN);
+                    std::thread::sleep(RETRY_INTERVAL);
                 }
             }
         }
     }
 
-    /// Waits for something to write. It stays readable until it is written.
-    fn next(&self) -> (BTreeMap<Uuid, Option<Kept>>, u64, bool) {
-        let mut waiting = lock(&self.shared.waiting);
+    /// Waits for pending runs and returns a copy, as they remain readable until they are written.
+    fn next(&self) -> (BTreeMap<Uuid, Option<StoredRun>>, u64, bool) {
+        let mut pending = lock(&self.shared.pending);
         let written = self.shared.written.borrow().version;
-        while waiting.version == written && !waiting.closed {
-            waiting = self.shared.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        while pending.version == written && !pending.closed {
+            pending = self.shared.wake.wait(pending).unwrap_or_else(PoisonError::into_inner);
         }
-        (waiting.runs.clone(), waiting.version, waiting.closed)
+        (pending.runs.clone(), pending.version, pending.closed)
     }
 
-    /// Writes all of it or nothing, and answers the runs that are no longer kept.
-    fn write(&mut self, runs: &BTreeMap<Uuid, Option<Kept>>) -> rusqlite::Result<Vec<Uuid>> {
+    /// Writes `runs` in one transaction and prunes. Returns the runs that were deleted.
+    fn write(&mut self, runs: &BTreeMap<Uuid, Option<StoredRun>>) -> rusqlite::Result<Vec<Uuid>> {
         let transaction = self.connection.transaction()?;
-        let mut gone = Vec::new();
-        for (id, kept) in runs {
-            match kept {
-                Some(kept) => put(&transaction, kept)?,
+        let mut removed = Vec::new();
+        for (id, stored) in runs {
+            match stored {
+                Some(stored) => upsert_row(&transaction, stored)?,
                 None => {
                     transaction.execute("DELETE FROM runs WHERE id = ?1", [id.to_string()])?;
-                    gone.push(*id);
+                    removed.push(*id);
                 }
             }
         }
-        if runs.values().flatten().any(|kept| kept.record.ended.is_some()) {
-            gone.extend(prune(&transaction, self.limits)?);
+        if runs.values().flatten().any(|stored| stored.record.ended.is_some()) {
+            removed.extend(prune(&transaction, self.limits)?);
         }
         transaction.commit()?;
-        let mut waiting = lock(&self.shared.waiting);
-        // A version that came meanwhile stays.
-        waiting.runs.retain(|id, kept| match (runs.get(id), kept) {
+        let mut pending = lock(&self.shared.pending);
+        // A version that was added in the meantime remains pending.
+        pending.runs.retain(|id, stored| match (runs.get(id), stored) {
             (Some(None), None) => false,
-            (Some(Some(written)), Some(kept)) => !same_version(written, kept),
+            (Some(Some(written)), Some(stored)) => !same_version(written, stored),
             _ => true,
         });
-        Ok(gone)
+        Ok(removed)
     }
 
-    /// Under the lock, so that nobody who has just looked misses it.
-    fn tell(&self) {
-        let _waiting = lock(&self.shared.waiting);
-        self.shared.tried.notify_all();
+    /// Takes the lock, so that a waiter cannot miss the notification between its check and its wait.
+    fn notify_waiters(&self) {
+        let _pending = lock(&self.shared.pending);
+        self.shared.attempted.notify_all();
     }
 
-    fn failed(&self, runs: BTreeMap<Uuid, Option<Kept>>, error: &rusqlite::Error) {
+    fn failed(&self, runs: BTreeMap<Uuid, Option<StoredRun>>, error: &rusqlite::Error) {
         let reason = format!("the run history cannot be written: {error}");
         let known = self.shared.written.borrow().error.as_ref() == Some(&reason);
         if !known {
-            tracing::error!(error = %error, waiting = runs.len(), "the run history cannot be written");
+            tracing::error!(error = %error, pending = runs.len(), "the run history cannot be written");
         }
         self.shared.written.send_modify(|written| written.error = Some(reason));
-        let mut waiting = lock(&self.shared.waiting);
-        while waiting.runs.len() > WAITING {
-            let ended =
-                |kept: &Option<Kept>| kept.as_ref().is_none_or(|k| k.record.ended.is_some());
-            let oldest = waiting.runs.iter().find(|(_, kept)| ended(kept)).map(|(id, _)| *id);
+        let mut pending = lock(&self.shared.pending);
+        while pending.runs.len() > MAX_PENDING {
+            let ended = |stored: &Option<StoredRun>| {
+                stored.as_ref().is_none_or(|k| k.record.ended.is_some())
+            };
+            let oldest = pending.runs.iter().find(|(_, stored)| ended(stored)).map(|(id, _)| *id);
             match oldest {
-                Some(id) => waiting.runs.remove(&id),
+                Some(id) => pending.runs.remove(&id),
                 None => break,
             };
         }
     }
 }
 
-/// Versions of a run differ in their state, their place in its playbooks, why they are to be
-/// ended, or their end.
-fn same_version(a: &Kept, b: &Kept) -> bool {
-    let key = |kept: &Kept| {
-        let Record { state, ended, ending, progress, .. } = &kept.record;
+/// Whether two versions of a run are the same. Later versions differ in at least one of these
+/// members.
+fn same_version(a: &StoredRun, b: &StoredRun) -> bool {
+    let key = |stored: &StoredRun| {
+        let Record { state, ended, ending, progress, .. } = &stored.record;
         (*state, *ended, *ending, progress.playbook)
     };
     key(a) == key(b)
 }
 
-fn put(connection: &Connection, Kept { record, result }: &Kept) -> rusqlite::Result<()> {
+fn upsert_row(
+    connection: &Connection,
+    StoredRun { record, result }: &StoredRun,
+) -> rusqlite::Result<()> {
     let text = serde_json::to_string(record).unwrap_or_default();
     connection.execute(
         "INSERT INTO runs (id, operation, node, state, ended, record, result)
@@ -411,8 +465,8 @@ fn put(connection: &Connection, Kept { record, result }: &Kept) -> rusqlite::Res
     Ok(())
 }
 
-/// Forgets what is too old or too many, the runs that ended first. Runs that have not ended are
-/// never among it.
+/// Deletes runs that ended more than `days` ago, and all but the `runs` that ended last. Active runs
+/// are never deleted. Returns the deleted runs.
 fn prune(connection: &Connection, (days, runs): (u32, u32)) -> rusqlite::Result<Vec<Uuid>> {
     let age = SignedDuration::from_hours(24 * i64::from(days));
     let oldest = Timestamp::now().checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -427,15 +481,15 @@ fn prune(connection: &Connection, (days, runs): (u32, u32)) -> rusqlite::Result<
     rows.filter_map(|id| id.map(|id| id.parse().ok()).transpose()).collect()
 }
 
-/// Opens the database, if need be after another process has let go of it.
+/// Opens the database, and retries while another process holds a lock.
 fn open_when_free(file: &Path, limits: (u32, u32)) -> rusqlite::Result<(Connection, Vec<Uuid>)> {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         match open_and_check(file, limits) {
-            Err(e) if is_locked(&e) && begun.elapsed() < LOCKED => {
-                tracing::warn!("the run history is locked by another process: trying again");
-                // A lock can be refused at once, and tells nobody when it ends.
-                std::thread::sleep(AGAIN);
+            Err(e) if is_locked(&e) && started.elapsed() < OPEN_TIMEOUT => {
+                tracing::warn!("the run history is locked by another process, retrying");
+                // SQLite may report a lock without waiting, and does not notify when it is released.
+                std::thread::sleep(RETRY_INTERVAL);
             }
             opened => return opened,
         }
@@ -455,34 +509,34 @@ fn cannot_open(file: &Path, error: &rusqlite::Error) -> io::Error {
     io::Error::other(reason)
 }
 
-/// Opens the database and reads all that a start reads, so that damage is met here, where the
-/// database can still be put aside. Answers the runs that are no longer kept, too.
+/// Opens and prunes the database, and reads all that a start reads, so that damage is found while
+/// the database can still be quarantined. Returns the pruned runs, too.
 fn open_and_check(file: &Path, limits: (u32, u32)) -> rusqlite::Result<(Connection, Vec<Uuid>)> {
     let connection = open(file)?;
-    // A damaged database stays as it was found: closing it must not write into it.
-    let stays = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-    connection.set_db_config(stays, true)?;
-    // What is not forgotten now is forgotten at the next end of a run.
-    let gone = prune(&connection, limits).or_else(|error| match is_damage(&error) {
+    // Closing a damaged database must not write to it.
+    let no_checkpoint = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(no_checkpoint, true)?;
+    // After a failure, the next end of a run prunes again.
+    let removed = prune(&connection, limits).or_else(|error| match is_damage(&error) {
         true => Err(error),
         false => {
-            tracing::warn!(%error, "old runs cannot be forgotten now");
+            tracing::warn!(%error, "cannot prune the run history now");
             Ok(Vec::new())
         }
     })?;
     let read_all = "SELECT max(id), max(state), max(record) FILTER (WHERE ended IS NULL) FROM runs";
     connection.query_row(read_all, [], |_| Ok(()))?;
-    connection.set_db_config(stays, false)?;
-    Ok((connection, gone))
+    connection.set_db_config(no_checkpoint, false)?;
+    Ok((connection, removed))
 }
 
 fn open(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
-    connection.busy_timeout(BUSY)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    // Nothing is written where there is nothing to change: the disk may be full, or the database
-    // locked by somebody who copies it.
+    // Nothing is written unless the schema changes: the disk may be full, or a backup may have
+    // locked the database.
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version != SCHEMA_VERSION {
         connection.execute_batch(SCHEMA)?;
@@ -495,39 +549,40 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
-/// How the extension of a database that was put aside begins.
-const ASIDE: &str = "damaged-";
+/// The prefix of the extension of a quarantined database.
+const QUARANTINE_PREFIX: &str = "damaged-";
 
-fn is_aside(extension: &OsStr) -> bool {
-    extension.to_string_lossy().starts_with(ASIDE)
+fn is_quarantined(extension: &OsStr) -> bool {
+    extension.to_string_lossy().starts_with(QUARANTINE_PREFIX)
 }
 
-/// Renames the database with the files that belong to it: its newest rows may be in the one that
-/// is named `-wal`, and SQLite finds that by its name.
-fn put_aside(file: &Path, error: &rusqlite::Error) -> io::Result<()> {
-    let aside = file.with_extension(format!("{ASIDE}{}", Timestamp::now().as_millisecond()));
-    tracing::error!(%error, aside = %aside.display(), "the run history is damaged: a new one is begun");
+/// Renames a damaged database and its `-wal` and `-shm` files. The newest rows may be in the `-wal`
+/// file, which SQLite finds by its name.
+fn quarantine(file: &Path, error: &rusqlite::Error) -> io::Result<()> {
+    let target =
+        file.with_extension(format!("{QUARANTINE_PREFIX}{}", Timestamp::now().as_millisecond()));
+    tracing::error!(%error, file = %target.display(), "the run history is damaged: it was quarantined, a new one is created");
     for suffix in ["-wal", "-shm"] {
         let named = |file: &Path| {
             let mut name = file.as_os_str().to_owned();
             name.push(suffix);
             PathBuf::from(name)
         };
-        match std::fs::rename(named(file), named(&aside)) {
+        match std::fs::rename(named(file), named(&target)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
     }
-    std::fs::rename(file, aside)
+    std::fs::rename(file, target)
 }
 
 fn parse(text: &str) -> Option<Record> {
     serde_json::from_str(text)
-        .inspect_err(|error| tracing::error!(%error, "a row of the run history cannot be read"))
+        .inspect_err(|error| tracing::error!(%error, "cannot read a row of the run history"))
         .ok()
 }
 
-/// What the lock protects is whole after a panic too: every change of it is one step.
+/// Ignores poisoning: each change under the lock is a single step, so a panic leaves no partial one.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -539,7 +594,7 @@ mod tests {
     use super::*;
     use crate::runs::record::{HostCounts, Progress};
 
-    fn ended(second: i64) -> Kept {
+    fn ended(second: i64) -> StoredRun {
         let record = json!({
             "id": Uuid::now_v7(), "operation": "o", "node": null, "guests": [], "consumer": null,
             "state": "succeeded", "explanation": "", "queue": null,
@@ -548,16 +603,18 @@ mod tests {
             "hosts": HostCounts::default(), "progress": Progress::default(), "log_lines": 0,
             "job_events": 0, "log_gap": null, "ending": null, "action": null,
         });
-        Kept { record: serde_json::from_value(record).unwrap(), result: Value::Null }
+        StoredRun { record: serde_json::from_value(record).unwrap(), result: Value::Null }
     }
 
     #[test]
-    fn the_runs_that_ended_first_are_forgotten_first() {
+    fn the_runs_that_ended_first_are_pruned_first() {
         let folder = tempfile::tempdir().unwrap();
         let connection = open(&folder.path().join("history.sqlite3")).unwrap();
         let now = Timestamp::now().as_second();
         let [long, first, second] = [now, now - 20, now - 10].map(ended);
-        [&long, &first, &second].into_iter().for_each(|kept| put(&connection, kept).unwrap());
+        [&long, &first, &second]
+            .into_iter()
+            .for_each(|stored| upsert_row(&connection, stored).unwrap());
         assert_eq!(prune(&connection, (1, 2)).unwrap(), [first.record.id]);
     }
 }

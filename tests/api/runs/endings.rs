@@ -52,7 +52,7 @@ async fn an_accepted_cancel_survives_a_kill_of_the_server() {
     let mut server = ServerProcess::start(&env);
     let run = server.run(&run["id"]).await;
     assert_eq!((&run["state"], &run["ending"]), (&json!("canceled"), &json!("asked")), "{run:#}");
-    assert!(run["explanation"].as_str().unwrap().contains("had just ended well"), "{run:#}");
+    assert!(run["explanation"].as_str().unwrap().contains("had just succeeded"), "{run:#}");
     server.signal(Signal::TERM);
     assert_eq!(server.wait(), Some(0));
 }

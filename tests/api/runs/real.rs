@@ -207,7 +207,7 @@ async fn a_run_that_exceeds_the_time_limit_is_ended() {
     let id = answer.headers()["x-run-id"].to_str().unwrap().to_owned();
     assert_eq!(answer.status(), 500);
     let answer: Value = answer.json().await.unwrap();
-    assert!(answer["error"].as_str().unwrap().contains("longer than a run may"), "{answer:#}");
+    assert!(answer["error"].as_str().unwrap().contains("exceeded its time limit"), "{answer:#}");
     assert_eq!(processes_of(&id), Vec::<String>::new());
     assert!(lab.run_dirs().is_empty());
     let run = server.run(&json!(id)).await;
@@ -257,7 +257,7 @@ async fn killed_with(engine: &str) {
     assert_eq!(log.matches("before").count(), 1, "{log}");
     let queued = server.run(&queued["id"]).await;
     assert_eq!(queued["state"], "canceled", "{queued:#}");
-    assert!(queued["explanation"].as_str().unwrap().contains("Nothing was done"), "{queued:#}");
+    assert!(queued["explanation"].as_str().unwrap().contains("Nothing was changed"), "{queued:#}");
     let unfinished = server.get("/v0/admin/runs?state=running,queued,canceling").await;
     assert_eq!(unfinished["runs"], json!([]));
 }

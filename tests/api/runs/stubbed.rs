@@ -143,7 +143,7 @@ async fn the_queue_is_bounded_and_reports_why_runs_wait() {
     let canceled = client.json("POST", &path, &Value::Null).await;
     assert_eq!(canceled.status, 202);
     assert_eq!(canceled.json()["state"], "canceled");
-    assert!(canceled.json()["explanation"].as_str().unwrap().contains("Nothing was done"));
+    assert!(canceled.json()["explanation"].as_str().unwrap().contains("Nothing was changed"));
     release(&server);
     run_when(client, &first["id"], is("succeeded")).await;
     assert_eq!(server.calls().len(), 1, "what was canceled and refused was never started");
@@ -381,7 +381,7 @@ async fn an_active_run_cannot_be_deleted_and_a_late_success_stays_canceled() {
     assert!(body["error"].as_str().unwrap().contains("canceled on request"), "{body:#}");
     let run = run(client, &live["id"]).await;
     assert_eq!(run["state"], "canceled");
-    assert!(run["explanation"].as_str().unwrap().contains("had just ended well"), "{run:#}");
+    assert!(run["explanation"].as_str().unwrap().contains("had just succeeded"), "{run:#}");
     assert_eq!(client.json("POST", &format!("{path}/cancel"), &Value::Null).await.status, 409);
 }
 

@@ -56,7 +56,7 @@ async fn a_run_is_followed_to_its_end() {
     let (out, err) = texts(&output);
     // Not at a terminal: no colours, and no progress line.
     assert_eq!(out, "TASK [t] ***\nok: [px]\n", "{err}");
-    assert!(err.starts_with("succeeded: The run ended well."), "{err}");
+    assert!(err.starts_with("succeeded: The run succeeded."), "{err}");
     assert!(output.status.success());
 
     let (list, _) = texts(&runs(&server, &["list", "--state", "succeeded"]).output().unwrap());

@@ -99,7 +99,7 @@ async fn failures_to_write_a_log_or_prepare_a_run_are_reported() {
     assert_eq!(answer.status, 200, "{}", answer.text);
     let path = format!("/v0/admin/runs/{}", answer.headers["x-run-id"].to_str().unwrap());
     let run = server.client.get(&path).await.json();
-    assert!(run["log_gap"].as_str().unwrap().contains("cannot be kept"), "{run:#}");
+    assert!(run["log_gap"].as_str().unwrap().contains("cannot be written"), "{run:#}");
 
     fs::remove_dir_all(server.runs()).unwrap();
     let answer = server.client.json("POST", LIST, &node()).await;

@@ -19,7 +19,7 @@ pub use range42_backend_api::http::server::{build, build_with};
 pub use range42_backend_api::http::{App, app as router};
 pub use range42_backend_api::operations::effects::effects;
 pub use range42_backend_api::redaction::Redaction;
-pub use range42_backend_api::runs::State;
+pub use range42_backend_api::runs::RunState as State;
 pub use range42_backend_api::runs::claims::{Claim, Claimed};
 pub use range42_backend_api::runs::scheduler::Queue;
 
@@ -123,10 +123,10 @@ pub fn read_laxly(document: &Value, schema: &Value, value: &Value) -> Result<Val
 
 /// Waits until all changes are written to the history.
 pub async fn history_is_written(app: &App) {
-    app.runs.written(Duration::from_secs(60)).await;
+    app.runs.flush_history(Duration::from_secs(60)).await;
 }
 
 /// Ends all runs, as on shutdown.
 pub fn end_all_runs(app: &App) {
-    app.runs.end_all(Stop::Gently);
+    app.runs.cancel_all(Stop::Gently);
 }

@@ -1,0 +1,151 @@
+//! What the runs of a server share: its settings, engine and stores, and the runs that are active.
+//!
+//! A run is active from its acceptance to its end.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::ansible::executor::Engine;
+use crate::ansible::reaper::Stop;
+use crate::ansible::vault::VaultPassword;
+use crate::config::Settings;
+use crate::runs::claims::{Claim, Claimed};
+use crate::runs::log::files::LogFiles;
+use crate::runs::scheduler::Queue;
+use crate::runs::store::sqlite::History;
+use crate::runs::{Ending, Run, RunMetrics, RunRequest};
+
+/// What the runs of a server share.
+pub(super) struct RunContext {
+    pub(super) settings: Arc<Settings>,
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) vault: VaultPassword,
+    pub(super) logs: LogFiles,
+    pub(super) history: History,
+    pub(super) metrics: Arc<RunMetrics>,
+    active: Mutex<ActiveRuns>,
+    active_count: watch::Sender<usize>,
+}
+
+/// The active runs and their queue. One lock covers both, so that a run that has ended is never
+/// seen in the queue.
+pub(super) struct ActiveRuns {
+    pub(super) queue: Queue,
+    pub(super) by_id: HashMap<Uuid, Arc<Run>>,
+    /// The runs that an equal request joins, by join key.
+    pub(super) joinable: HashMap<String, JoinableRun>,
+    /// Whether new runs are rejected because the server is shutting down.
+    pub(super) closed: bool,
+}
+
+/// A run that equal requests join.
+pub(super) struct JoinableRun {
+    pub(super) run: Arc<Run>,
+    claims: Vec<Claim>,
+    deletes: bool,
+}
+
+impl ActiveRuns {
+    /// Returns the run that `request` joins, if there is one.
+    pub(super) fn joined_by(&self, request: &RunRequest) -> Option<&Arc<Run>> {
+        let run = &self.joinable.get(request.join_key.as_ref()?)?.run;
+        run.snapshot().record.ending.is_none().then_some(run)
+    }
+
+    /// Makes `run` joinable, and every earlier run that conflicts with it no longer joinable.
+    ///
+    /// After delete, start, delete of one guest, the second delete must not join the first: the
+    /// guest was changed in between. Two deletes do not undo each other, so both stay joinable.
+    pub(super) fn make_joinable(&mut self, run: &Arc<Run>, request: &RunRequest) {
+        let mut claimed = Claimed::default();
+        claimed.add(run.id, &request.claims);
+        self.joinable.retain(|_, earlier| {
+            (request.deletes && earlier.deletes) || claimed.conflict(&earlier.claims).is_none()
+        });
+        if let Some(key) = &request.join_key {
+            let (run, claims) = (run.clone(), request.claims.clone());
+            let joinable = JoinableRun { run, claims, deletes: request.deletes };
+            self.joinable.insert(key.clone(), joinable);
+        }
+    }
+}
+
+impl RunContext {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        engine: Box<dyn Engine>,
+        vault: VaultPassword,
+        logs: LogFiles,
+        history: History,
+        metrics: Arc<RunMetrics>,
+    ) -> Self {
+        let active = Mutex::new(ActiveRuns {
+            queue: Queue::new(settings.limits.runs, settings.limits.queue),
+            by_id: HashMap::new(),
+            joinable: HashMap::new(),
+            closed: false,
+        });
+        let active_count = watch::Sender::new(0);
+        Self { settings, engine, vault, logs, history, metrics, active, active_count }
+    }
+
+    /// Locks the active runs.
+    pub(super) fn active(&self) -> MutexGuard<'_, ActiveRuns> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Requests the end of a run, and stores the request for recovery after a kill. Returns false if
+    /// the run has already ended.
+    pub(super) fn request_end(&self, run: &Run, ending: Ending, stop: Stop) -> bool {
+        let active = self.active();
+        self.request_end_locked(&active, run, ending, stop)
+    }
+
+    pub(super) fn request_end_locked(
+        &self,
+        active: &ActiveRuns,
+        run: &Run,
+        ending: Ending,
+        stop: Stop,
+    ) -> bool {
+        let is_active = run.request_end(ending, stop);
+        if is_active {
+            self.upsert_locked(active, run);
+        }
+        is_active
+    }
+
+    /// Stores the present state of an active run.
+    pub(super) fn upsert(&self, run: &Run) {
+        self.upsert_locked(&self.active(), run);
+    }
+
+    /// The lock keeps versions in order: without it, an older version could overwrite a newer one,
+    /// or the end of the run with its result.
+    pub(super) fn upsert_locked(&self, _: &ActiveRuns, run: &Run) {
+        self.history.upsert(run.snapshot().record, Value::Null);
+    }
+
+    /// Starts the `admitted` runs, and updates the queue positions of those that wait.
+    pub(super) fn start_admitted(&self, active: &ActiveRuns, admitted: &[Uuid]) {
+        let runs = admitted.iter().filter_map(|id| active.by_id.get(id));
+        runs.for_each(|run| run.admitted.notify_one());
+        for (id, position) in active.queue.positions() {
+            if let Some(run) = active.by_id.get(&id) {
+                run.set_queue_position(&position);
+            }
+        }
+        self.metrics.queue_length.set(i64::try_from(active.queue.waiting()).unwrap_or(i64::MAX));
+        self.active_count.send_replace(active.by_id.len());
+    }
+
+    /// Waits until no run is active.
+    pub(super) async fn wait_until_idle(&self) {
+        let mut count = self.active_count.subscribe();
+        let _ = count.wait_for(|count| *count == 0).await;
+    }
+}
