@@ -1,15 +1,18 @@
 //! The log of a run while it is written, with a progress line below it.
 
-use std::io;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use eventsource_stream::Eventsource;
+use futures_util::StreamExt;
+use futures_util::stream::try_unfold;
 use reqwest::{Method, Response};
 use serde_json::Value;
 
 use crate::ansible::events::{raw_lines, strip_ansi};
-use crate::cli::runs::{Server, said, took};
+use crate::cli::runs::{Server, took};
 use crate::runs::record::Record;
 
 /// The pause before a stream that broke off is taken up again.
@@ -44,68 +47,32 @@ pub(super) async fn follow(server: &Server, id: &str) -> Result<ExitCode, String
 
 /// Shows what a stream brings. Answers the run when it has ended, and nothing where the stream
 /// broke off before.
-async fn read(mut stream: Response, screen: &mut Screen, last_id: &mut String) -> Option<Record> {
-    let mut received: Vec<u8> = Vec::new();
-    // Events can be large; what has been searched for their end is not searched again.
-    let mut searched = 0;
+async fn read(stream: Response, screen: &mut Screen, last_id: &mut String) -> Option<Record> {
+    let chunks = try_unfold(stream, |mut stream| async {
+        Ok::<_, reqwest::Error>(stream.chunk().await?.map(|chunk| (chunk, stream)))
+    });
+    let mut events = pin!(chunks.eventsource());
     let mut clock = tokio::time::interval(Duration::from_secs(1));
     loop {
-        let chunk = tokio::select! {
-            chunk = stream.chunk() => chunk.map_err(said).ok().flatten()?,
+        let event = tokio::select! {
+            event = events.next() => event?.ok()?,
             _ = clock.tick() => {
                 screen.progress();
                 continue;
             }
         };
-        received.extend_from_slice(&chunk);
-        while let Some(end) = end_of_event(&received[searched..]) {
-            let event: Vec<u8> = received.drain(..searched + end).collect();
-            searched = 0;
-            let event = Event::parse(&String::from_utf8_lossy(&event));
-            if !event.id.is_empty() {
-                *last_id = event.id;
-            }
-            match event.kind.as_str() {
-                "job_event" => screen.job_event(&event.data),
-                "run" => screen.run = serde_json::from_str(&event.data).ok(),
-                _ => {}
-            }
-            if let Some(run) = screen.run.take_if(|run| run.state.is_final()) {
-                return Some(run);
-            }
+        if !event.id.is_empty() {
+            *last_id = event.id;
         }
-        searched = received.len().saturating_sub(1);
+        match event.event.as_str() {
+            "job_event" => screen.job_event(&event.data),
+            "run" => screen.run = serde_json::from_str(&event.data).ok(),
+            _ => {}
+        }
+        if let Some(run) = screen.run.take_if(|run| run.state.is_final()) {
+            return Some(run);
+        }
         screen.progress();
-    }
-}
-
-/// An empty line ends an event.
-fn end_of_event(text: &[u8]) -> Option<usize> {
-    text.windows(2).position(|pair| pair == b"\n\n").map(|at| at + 2)
-}
-
-/// A server-sent event.
-#[derive(Default)]
-struct Event {
-    kind: String,
-    id: String,
-    data: String,
-}
-
-impl Event {
-    fn parse(text: &str) -> Self {
-        let mut event = Self::default();
-        for line in text.lines() {
-            let (field, value) = line.split_once(':').unwrap_or((line, ""));
-            let value = value.strip_prefix(' ').unwrap_or(value);
-            match field {
-                "event" => event.kind = value.to_owned(),
-                "id" => event.id = value.to_owned(),
-                "data" => event.data.push_str(value),
-                _ => {}
-            }
-        }
-        event
     }
 }
 
@@ -179,5 +146,24 @@ impl Screen {
         }
         let succeeded = run.state == crate::runs::State::Succeeded;
         if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a proxy may pass it on: other line ends, and data on several lines.
+    #[tokio::test]
+    async fn every_form_of_a_stream_is_read() {
+        let text = ": still there\r\n\r\nid: 1\r\nevent: job_event\r\n\
+            data: {\"event\": \"playbook_on_task_start\",\r\n\
+            data: \"event_data\": {\"task\": \"t\"}}\r\n\r\nid: 2\r\n";
+        let mut screen = Screen::new();
+        let mut last_id = String::new();
+        let response = axum::http::Response::new(text).into();
+        assert!(read(response, &mut screen, &mut last_id).await.is_none());
+        assert_eq!((screen.tasks, screen.task.as_str()), (1, "t"));
+        assert_eq!(last_id, "1", "an event that broke off is asked for again");
     }
 }

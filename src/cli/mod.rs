@@ -4,14 +4,13 @@ mod follow;
 mod runs;
 
 use std::fs;
-use std::io;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -21,13 +20,11 @@ pub use crate::cli::runs::{RunsCommand, runs};
 
 use crate::config::{LogFormat, Settings};
 use crate::generate::curl_scripts::{Script, scripts};
-use crate::generate::kong;
-use crate::generate::kong::Gateway;
+use crate::generate::kong::{self, Gateway};
 use crate::generate::openapi as document;
-use crate::http::docs::DOCUMENT_PATH;
 use crate::http::server::serve as run_server;
 
-/// How long each step of a health check may take; the container allows 5 s for all.
+/// How long a health check may take; the container allows 5 s.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves until it is told to end.
@@ -212,12 +209,19 @@ fn consumers_file(file: &Path) -> io::Result<String> {
     }
 }
 
-/// Asks the server of this machine for its document.
+/// Asks the server of this machine whether it is alive.
 pub fn healthcheck(settings: &Settings) -> ExitCode {
     let host = local_host(settings);
-    match status_line(host, settings.port, settings.gateway.secret.as_deref()) {
-        Ok(line) if line.split(' ').nth(1) == Some("200") => ExitCode::SUCCESS,
-        Ok(line) => failed(&format!("the server answered {line:?}")),
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    match runtime.block_on(runs::health(&local_url(settings), HEALTH_TIMEOUT)) {
+        Ok(answer) if answer.status() == StatusCode::OK => ExitCode::SUCCESS,
+        Ok(answer) => {
+            let line = format!("{:?} {}", answer.version(), answer.status());
+            failed(&format!("the server answered {line:?}"))
+        }
         Err(error) => failed(&format!("{host}:{}: {error}", settings.port)),
     }
 }
@@ -236,21 +240,4 @@ fn local_url(settings: &Settings) -> String {
         host if host.contains(':') => format!("http://[{host}]:{}", settings.port),
         host => format!("http://{host}:{}", settings.port),
     }
-}
-
-/// The first line of the answer, each step of it within its time.
-fn status_line(host: &str, port: u16, secret: Option<&str>) -> io::Result<String> {
-    let address = (host, port).to_socket_addrs()?.next();
-    let address = address.ok_or_else(|| io::Error::other("no such host"))?;
-    let mut stream = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
-    stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
-    let secret = secret.map(|secret| format!("{}: {secret}\r\n", crate::config::SECRET_HEADER));
-    let secret = secret.unwrap_or_default();
-    let request = format!(
-        "HEAD {DOCUMENT_PATH} HTTP/1.1\r\nHost: localhost\r\n{secret}Connection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes())?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    Ok(line.trim().to_owned())
 }

@@ -12,8 +12,8 @@ use reqwest::{Client, Method, Response};
 use serde_json::Value;
 
 use crate::cli::follow::follow;
-use crate::config::SECRET_HEADER;
-use crate::config::Settings;
+use crate::config::{SECRET_HEADER, Settings};
+use crate::http::health;
 use crate::http::runs::PATH;
 use crate::runs::record::Record;
 
@@ -88,10 +88,8 @@ pub(super) struct Server {
 
 impl Server {
     fn new(url: String, secret: Option<String>) -> Result<Self, String> {
-        // reqwest wants one of these even where nothing is encrypted.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = Client::builder().no_proxy().connect_timeout(PATIENCE).build();
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), http: http.map_err(said)?, secret })
+        let http = client(PATIENCE)?;
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), http, secret })
     }
 
     /// Asks for a path below the runs. An answer that is no success is an error in its own
@@ -121,8 +119,20 @@ impl Server {
     }
 }
 
+fn client(connect_timeout: Duration) -> Result<Client, String> {
+    // reqwest wants one of these even where nothing is encrypted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().connect_timeout(connect_timeout).build().map_err(said)
+}
+
+/// Asks a server whether it is alive. It may be asked without the gateway's secret.
+pub(super) async fn health(url: &str, timeout: Duration) -> Result<Response, String> {
+    let request = client(timeout)?.get(format!("{url}{}", health::ALIVE)).timeout(timeout);
+    request.send().await.map_err(said)
+}
+
 /// The last cause says what happened.
-pub(super) fn said(error: reqwest::Error) -> String {
+fn said(error: reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = &error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

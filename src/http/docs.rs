@@ -9,6 +9,7 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use utoipa_swagger_ui::Config;
 
 use crate::http::fallbacks;
@@ -53,8 +54,7 @@ const REDOC_PAGE: &str = r#"<!doctype html>
 </html>
 "#;
 
-/// Where the document is, which the container's health check asks for.
-pub const DOCUMENT_PATH: &str = "/docs/openapi.json";
+const DOCUMENT_PATH: &str = "/docs/openapi.json";
 
 /// The routes below `/docs`.
 pub fn routes() -> Router {
@@ -101,19 +101,92 @@ async fn redoc(headers: HeaderMap) -> Response {
 }
 
 impl Prepared {
-    /// The content, compressed where the client says that it can read that, or 304 where it
-    /// has it already (RFC 9110, 8.8.3 and 12.5.3).
+    /// The content, compressed where the client prefers that, or 304 where it has it already
+    /// (RFC 9110, 8.8.3 and 13.1.2).
     fn answer(&self, headers: &HeaderMap) -> Response {
         let common = [(header::ETAG, self.tag), (header::VARY, "Accept-Encoding")];
-        if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known == self.tag) {
+        let tag: ETag = self.tag.parse().expect("build.rs writes entity tags");
+        let known = headers.typed_get::<IfNoneMatch>();
+        if known.is_some_and(|known| !known.precondition_passes(&tag)) {
             return (StatusCode::NOT_MODIFIED, common).into_response();
         }
         let content_type = [(header::CONTENT_TYPE, self.content_type)];
-        let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok());
-        if accepted.is_some_and(|accepted| accepted.contains("gzip")) {
+        if prefers_gzip(headers) {
             let encoding = [(header::CONTENT_ENCODING, "gzip")];
             return (common, content_type, encoding, self.gzip).into_response();
         }
         (common, content_type, self.plain).into_response()
+    }
+}
+
+/// Whether the client names gzip with a weight above 0 and not below that of plain content
+/// (RFC 9110, 12.5.3).
+fn prefers_gzip(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok());
+    let (mut gzip, mut identity) = (0.0, 0.0);
+    for part in lines.flat_map(|line| line.split(',')) {
+        let (coding, parameter) = part.split_once(';').unwrap_or((part, "q=1"));
+        let weight = parameter.trim().to_ascii_lowercase();
+        let weight = weight.strip_prefix("q=").and_then(|q| q.parse().ok()).unwrap_or(0.0);
+        match coding.trim() {
+            coding if coding.eq_ignore_ascii_case("gzip") => gzip = weight,
+            coding if coding.eq_ignore_ascii_case("identity") => identity = weight,
+            _ => {}
+        }
+    }
+    gzip > 0.0 && gzip >= identity
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(headers: &[(header::HeaderName, &'static str)]) -> Response {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name, value.parse().unwrap());
+        }
+        DOCUMENT.answer(&map)
+    }
+
+    #[test]
+    fn who_has_the_document_already_does_not_get_it_again() {
+        let tag = DOCUMENT.tag;
+        for known in [tag, &format!("\"x\", {tag}"), &format!("W/{tag}"), "*"] {
+            let known = String::leak(known.to_owned());
+            let status = answer(&[(header::IF_NONE_MATCH, known)]).status();
+            assert_eq!(status, StatusCode::NOT_MODIFIED, "{known}");
+        }
+        let lines = [(header::IF_NONE_MATCH, "\"x\""), (header::IF_NONE_MATCH, tag)];
+        assert_eq!(answer(&lines).status(), StatusCode::NOT_MODIFIED, "two lines are one list");
+        for other in ["\"x\"", "", "x"] {
+            let status = answer(&[(header::IF_NONE_MATCH, other)]).status();
+            assert_eq!(status, StatusCode::OK, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_document_is_compressed_for_who_wants_it_so() {
+        let compressed = |accepted: &'static str| {
+            let answer = answer(&[(header::ACCEPT_ENCODING, accepted)]);
+            answer.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding == "gzip")
+        };
+        for accepted in ["gzip", "br, GZIP ;q=0.5", "gzip; Q=0.001, *;q=0", "identity, gzip"] {
+            assert!(compressed(accepted), "{accepted}");
+        }
+        for accepted in [
+            "",
+            "br",
+            "*",
+            "gzip;q=0",
+            "gzip ; q=0.000, br",
+            "gzip;q=0.5, identity",
+            "gzip;q=x",
+            "gzippy",
+        ] {
+            assert!(!compressed(accepted), "{accepted}");
+        }
+        let lines = [(header::ACCEPT_ENCODING, "br"), (header::ACCEPT_ENCODING, "gzip")];
+        assert!(answer(&lines).headers().contains_key(header::CONTENT_ENCODING));
     }
 }

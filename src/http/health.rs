@@ -19,8 +19,11 @@ use crate::telemetry::metrics;
 /// Less free space than this, in bytes, does not hold the directory of a run for certain.
 const FREE_SPACE: u64 = 64 * 1024 * 1024;
 
+/// The path that says that the server is alive.
+pub const ALIVE: &str = "/healthz";
+
 /// The paths, whose requests are not worth a line in the log.
-pub const PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+pub const PATHS: [&str; 3] = [ALIVE, "/readyz", "/metrics"];
 
 /// The routes.
 pub fn routes(app: &Arc<App>) -> Router {

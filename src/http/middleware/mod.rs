@@ -23,8 +23,8 @@ use tracing::Instrument;
 use uuid::{Builder, Uuid};
 
 use crate::http::App;
+use crate::http::health;
 use crate::http::metrics::RequestLabels;
-use crate::http::{docs, health};
 
 /// The header that names a request in the answer and in every log line.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -182,7 +182,6 @@ impl Visit {
 
     fn asks_for_health(&self) -> bool {
         health::PATHS.contains(&self.uri.path())
-            || (self.method == Method::HEAD && self.uri.path() == docs::DOCUMENT_PATH)
     }
 }
 
