@@ -148,8 +148,8 @@ class Words(unittest.TestCase):
         self.assertEqual("Proxmox answered GET /x with 500: VM 1 not running",
                          self.said(500, "VM 1 not running", b'{"data":null}'))
         self.assertEqual("Proxmox answered GET /x with 502: Bad Gateway", self.said(502, "Bad Gateway", b"<html>"))
-        self.assertIn("not its API", self.said(200, "OK", b"<html>hello</html>"))
-        self.assertIn("not its API", self.said(200, "OK", b"[1]"))
+        self.assertIn("unexpected response", self.said(200, "OK", b"<html>hello</html>"))
+        self.assertIn("unexpected response", self.said(200, "OK", b"[1]"))
 
     def test_the_secret_is_in_none(self):
         self.assertNotIn(SECRET, self.said(401, "no", b'{"message":"bad token %s"}' % SECRET.encode()))
