@@ -45,7 +45,7 @@ RUN mkdir -p /usr/share/ansible/collections \
 COPY Cargo.toml Cargo.lock ./
 RUN sed -i '/^\[\[bench\]\]/,/^$/d' Cargo.toml \
     && mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
-    && cargo build --release --locked \
+    && cargo build --release --locked --lib \
     && cargo clean --release --package range42-backend-api
 
 COPY build.rs openapi.json ./

@@ -4,7 +4,7 @@ set -euo pipefail
 
 help() {
     cat <<'END'
-Usage: ./start.sh [--demo]
+Usage: ./start.sh [--demo | --build]
 
 Creates what is missing, then replaces itself with the server. Prints the time of each step:
   1. sources .env, if it exists;
@@ -19,14 +19,17 @@ README.md): PROJECT_ROOT_DIR, VAULT_PASSWORD_FILE, VAULT_PASSWORD, API_BACKEND_*
            px-testing, an API token, a matching inventory, the bundles of playbooks/ and a
            random vault password. The server listens on 127.0.0.1 unless HOST is set.
            No state is kept: Ctrl-C stops everything and removes its files.
+  --build  creates and builds what is missing, and starts nothing.
   --help   prints this text.
 END
 }
 
 demo=false
+build_only=false
 for argument in "$@"; do
     case $argument in
         --demo) demo=true ;;
+        --build) build_only=true ;;
         --help | -h) help; exit 0 ;;
         *) echo "start.sh: unknown argument: $argument" >&2; help >&2; exit 64 ;;
     esac
@@ -61,6 +64,8 @@ if stale; then
     touch "$binary"
     echo "start.sh: built $binary ($((SECONDS - began)) s)" >&2
 fi
+
+if $build_only; then exit; fi
 
 start_demo() {
     local folder ready
