@@ -117,17 +117,23 @@ pub async fn execute(
         tokio::select! {
             ended = &mut launched.ended, if exit.is_none() => exit = Some(ended),
             () = &mut ending, if !ended_by_us => ended_by_us = true,
-            events = job_events.next_batch(), if corrupt.is_none() => match events {
-                Ok(reads) => observed.forward(reads, sink).await,
-                Err(unreadable) => corrupt = Some(unreadable),
-            },
+            changes = job_events.changed(), if corrupt.is_none() => {
+                let read = match changes {
+                    Ok(changes) => job_events.read(changes).await,
+                    Err(error) => Err(error),
+                };
+                match read {
+                    Ok(events) => observed.forward(events, sink).await,
+                    Err(unreadable) => corrupt = Some(unreadable),
+                }
+            }
         }
     }
     drop(ending);
     let exit = exit
         .unwrap_or_else(|| Err(io::Error::other("the exit of ansible-runner was not observed")));
     let rest = match corrupt {
-        None => job_events.finish(),
+        None => job_events.finish().await,
         Some(unreadable) => Err(unreadable),
     };
     let end = match (exit, rest) {

@@ -3,11 +3,12 @@
 //! ansible-runner writes each event to a separate file under a temporary name and renames it to
 //! `<counter>-<uuid>.json` when it is complete. inotify reports the rename.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use inotify::{EventStream, Inotify, WatchMask};
 use thiserror::Error;
 
@@ -32,11 +33,25 @@ pub struct UnreadableEvent {
 
 /// Watches the job events directory of a run.
 pub struct JobEvents {
-    folder: PathBuf,
     changes: EventStream<[u8; 4096]>,
+    /// `None` only while a blocking thread reads.
+    reader: Option<Reader>,
+}
+
+/// What changed in the directory.
+#[derive(Debug, Default)]
+pub struct Changes {
+    names: Vec<String>,
+    /// The inotify queue overflowed, so any file may be new.
+    overflow: bool,
+}
+
+/// Reads the files of the directory, each once.
+struct Reader {
+    folder: PathBuf,
     /// Events that were read before an event with a lower number.
     pending: BTreeMap<u64, ReadEvent>,
-    seen: std::collections::HashSet<String>,
+    seen: HashSet<String>,
     next: u64,
 }
 
@@ -50,34 +65,54 @@ impl JobEvents {
         std::fs::create_dir_all(folder)?;
         let inotify = Inotify::init()?;
         inotify.watches().add(folder, WatchMask::MOVED_TO | WatchMask::CLOSE_WRITE)?;
-        Ok(Self {
+        let reader = Reader {
             folder: folder.to_owned(),
-            changes: inotify.into_event_stream([0; 4096])?,
             pending: BTreeMap::new(),
-            seen: std::collections::HashSet::new(),
+            seen: HashSet::new(),
             next: 1,
-        })
+        };
+        Ok(Self { changes: inotify.into_event_stream([0; 4096])?, reader: Some(reader) })
     }
 
-    /// Waits for the next change and returns the events that are next in order, if any.
+    /// Waits for a change and returns it with all others that are known by then. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if inotify fails.
+    pub async fn changed(&mut self) -> Result<Changes, UnreadableEvent> {
+        let mut changes = Changes::default();
+        let mut next = self.changes.next().await;
+        loop {
+            match next {
+                Some(Ok(change)) => match change.name.as_deref().and_then(OsStr::to_str) {
+                    Some(name) => changes.names.push(name.to_owned()),
+                    None => changes.overflow = true,
+                },
+                Some(Err(error)) => return Err(unreadable(".", &error)),
+                None => std::future::pending().await,
+            }
+            next = match self.changes.next().now_or_never() {
+                Some(next) => next,
+                None => return Ok(changes),
+            };
+        }
+    }
+
+    /// Reads what has changed and returns the events that are next in order, if any. All files
+    /// of a batch are read by one task on a blocking thread.
     ///
     /// # Errors
     ///
     /// Returns an error if an event or the directory cannot be read.
-    pub async fn next_batch(&mut self) -> Result<Vec<ReadEvent>, UnreadableEvent> {
-        match self.changes.next().await {
-            Some(Ok(change)) => {
-                if let Some(name) = change.name.as_deref().and_then(|n| n.to_str()) {
-                    self.read(name.to_owned())?;
-                } else {
-                    // The inotify queue overflowed; the dropped files are in the directory.
-                    self.read_folder()?;
-                }
-                Ok(self.take_ready())
+    pub async fn read(&mut self, changes: Changes) -> Result<Vec<ReadEvent>, UnreadableEvent> {
+        self.blocking(move |reader| {
+            changes.names.into_iter().try_for_each(|name| reader.read(name))?;
+            if changes.overflow {
+                reader.read_folder()?;
             }
-            Some(Err(e)) => Err(self.unreadable(".", &e)),
-            None => std::future::pending().await,
-        }
+            Ok(reader.take_ready())
+        })
+        .await
     }
 
     /// Returns all remaining events. Call this after the process has exited.
@@ -85,13 +120,23 @@ impl JobEvents {
     /// # Errors
     ///
     /// Returns an error if an event or the directory cannot be read.
-    ///
-    /// # Blocking
-    ///
-    /// Reads files.
-    pub fn finish(mut self) -> Result<Vec<ReadEvent>, UnreadableEvent> {
-        self.read_folder()?;
-        Ok(self.pending.into_values().collect())
+    pub async fn finish(mut self) -> Result<Vec<ReadEvent>, UnreadableEvent> {
+        self.blocking(|reader| {
+            reader.read_folder()?;
+            Ok(std::mem::take(&mut reader.pending).into_values().collect())
+        })
+        .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &mut self,
+        read: impl FnOnce(&mut Reader) -> T + Send + 'static,
+    ) -> T {
+        let mut reader = self.reader.take().expect("the previous batch was read to its end");
+        let done = tokio::task::spawn_blocking(move || (read(&mut reader), reader)).await;
+        let (result, reader) = done.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+        self.reader = Some(reader);
+        result
     }
 
     /// Reads the events after number `counter` that a run of a previous server left in `folder`.
@@ -116,7 +161,9 @@ impl JobEvents {
         }
         Ok(remaining.into_values().collect())
     }
+}
 
+impl Reader {
     fn take_ready(&mut self) -> Vec<ReadEvent> {
         let mut ready = Vec::new();
         while let Some(event) = self.pending.remove(&self.next) {
@@ -127,7 +174,7 @@ impl JobEvents {
     }
 
     fn read_folder(&mut self) -> Result<(), UnreadableEvent> {
-        let entries = std::fs::read_dir(&self.folder).map_err(|e| self.unreadable(".", &e))?;
+        let entries = std::fs::read_dir(&self.folder).map_err(|e| unreadable(".", &e))?;
         for entry in entries.flatten() {
             if let Ok(name) = entry.file_name().into_string() {
                 self.read(name)?;
@@ -141,17 +188,17 @@ impl JobEvents {
         if self.seen.contains(&name) {
             return Ok(());
         }
-        let text = std::fs::read_to_string(self.folder.join(&name))
-            .map_err(|e| self.unreadable(&name, &e))?;
-        let event = serde_json::from_str(&text).map_err(|e| self.unreadable(&name, &e))?;
+        let text =
+            std::fs::read_to_string(self.folder.join(&name)).map_err(|e| unreadable(&name, &e))?;
+        let event = serde_json::from_str(&text).map_err(|e| unreadable(&name, &e))?;
         self.pending.insert(counter, ReadEvent { event, text });
         self.seen.insert(name);
         Ok(())
     }
+}
 
-    fn unreadable(&self, file: &str, reason: &dyn std::fmt::Display) -> UnreadableEvent {
-        UnreadableEvent { file: file.to_owned(), reason: reason.to_string() }
-    }
+fn unreadable(file: &str, reason: &dyn std::fmt::Display) -> UnreadableEvent {
+    UnreadableEvent { file: file.to_owned(), reason: reason.to_string() }
 }
 
 /// Returns 12 for `12-….json`, and `None` for partial and temporary files.
