@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# Starts the Range42 backend API; ./start.sh --help says how.
+# Starts the Range42 backend API; see ./start.sh --help.
 set -euo pipefail
 
 help() {
     cat <<'END'
 Usage: ./start.sh [--demo]
 
-Makes what is missing, then becomes the server. Each step says how long it took:
-  1. sources .env, if there is one;
-  2. makes .venv from requirements.txt, and asks Ansible Galaxy for the collections of
-     requirements.yml (the first time only; without Galaxy it goes on);
-  3. builds target/release/range42-backend-api, if a source is newer than it.
+Creates what is missing, then replaces itself with the server. Prints the time of each step:
+  1. sources .env, if it exists;
+  2. creates .venv from requirements.txt, and installs the collections of requirements.yml
+     from Ansible Galaxy (the first time only; continues if Galaxy cannot be reached);
+  3. builds target/release/range42-backend-api, if a source file is newer.
 
-Without --demo it uses inventory/ and the settings of the environment (README.md has the
-table): PROJECT_ROOT_DIR, VAULT_PASSWORD_FILE, VAULT_PASSWORD, API_BACKEND_*, HOST, PORT, …
+Without --demo it uses inventory/ and the settings of the environment (see the table in
+README.md): PROJECT_ROOT_DIR, VAULT_PASSWORD_FILE, VAULT_PASSWORD, API_BACKEND_*, HOST, PORT, …
 
-  --demo   adds a fake Proxmox on a loopback address, with a dozen guests on the node
-           px-testing, an API token, an inventory that points at it, the bundles of
-           playbooks/ and a vault password. The server listens on 127.0.0.1 unless HOST
-           says otherwise. Nothing of it is kept: Ctrl-C ends and removes everything.
-  --help   this text.
+  --demo   also starts a fake Proxmox on a loopback address, with a dozen guests on the node
+           px-testing, an API token, a matching inventory, the bundles of playbooks/ and a
+           random vault password. The server listens on 127.0.0.1 unless HOST is set.
+           No state is kept: Ctrl-C stops everything and removes its files.
+  --help   prints this text.
 END
 }
 
@@ -54,10 +54,10 @@ if stale; then
         echo "start.sh: cargo is needed to build the server (https://rustup.rs)" >&2
         exit 1
     }
-    echo "start.sh: building the server; the first time takes some minutes" >&2
+    echo "start.sh: building the server; the first build takes a few minutes" >&2
     began=$SECONDS
     cargo build --release --locked --quiet
-    # Cargo leaves a binary alone that is current already; it must not look stale for ever.
+    # Cargo does not touch a binary that is up to date, which would look stale forever.
     touch "$binary"
     echo "start.sh: built $binary ($((SECONDS - began)) s)" >&2
 fi
@@ -66,8 +66,8 @@ start_demo() {
     local folder ready
     folder=$(mktemp -d "${TMPDIR:-/tmp}/range42-demo.XXXXXX")
     mkfifo "$folder/alive" "$folder/ready"
-    # The fake Proxmox lives as long as something holds the other end of its pipe: the server
-    # that this script becomes, and its runs. That works however the server ends.
+    # The fake Proxmox runs while a process holds the other end of its pipe: the server, which
+    # replaces this script, and its runs. This works however the server ends.
     (
         trap '' INT HUP
         .venv-demo/bin/python demo/proxmox.py --dir "$folder/proxmox" --eof-fd 3 \
@@ -83,7 +83,7 @@ start_demo() {
     export API_BACKEND_PUBLIC_PLAYBOOKS_DIR=$here/playbooks
     export RANGE42_DATA_DIR=$folder/data RANGE42_RUNS_DIR=$folder/data/runs
     export HOST=${HOST:-127.0.0.1} PORT=${PORT:-8000}
-    # Secrets are hidden wherever they stand, so a password that is a word would hide that word.
+    # Secrets are hidden in every text, so a password that is a common word would hide that word.
     if [ -z "${VAULT_PASSWORD_FILE:-}" ]; then
         export VAULT_PASSWORD=${VAULT_PASSWORD:-$(head -c 24 /dev/urandom | base64)}
     fi
@@ -95,26 +95,26 @@ The demo's Proxmox is at $(sed 's/.*"api_host": "\([^"]*\)".*/https:\/\/\1/' <<<
   Swagger  http://localhost:$PORT/docs/swagger
   ReDoc    http://localhost:$PORT/docs/redoc
 
-Three commands to try in another terminal, once the line "ready" has appeared:
+Three commands to try in another terminal, after the line "ready" has appeared:
 
   curl -s -X POST localhost:$PORT/v0/admin/proxmox/vms/list -H 'content-type: application/json' -d '{"proxmox_node":"px-testing"}'
   curl -s -X POST localhost:$PORT/v0/admin/proxmox/vms/vm_id/start -H 'content-type: application/json' -d '{"proxmox_node":"px-testing","vm_id":1003}'
   curl -s -X POST localhost:$PORT/v0/admin/debug/ping -H 'content-type: application/json' -d '{"proxmox_node":"px-testing","hosts":"all"}'
 
-Ctrl-C ends everything.
+Ctrl-C stops everything.
 
 END
 }
 
-# The server starts all the same: its pages and /readyz help whoever is setting it up.
+# The server starts anyway: its documentation and /readyz help to set it up.
 check_inventory() {
     local hosts=${API_BACKEND_INVENTORY_DIR:-inventory}
     case $hosts in /*) ;; *) hosts=$PROJECT_ROOT_DIR/$hosts ;; esac
     hosts=${hosts%/}/hosts.yml
     if [ ! -e "$hosts" ]; then
-        echo "start.sh: there is no $hosts: copy inventory/hosts.yml there and fill it in" >&2
+        echo "start.sh: $hosts does not exist: copy inventory/hosts.yml there and fill it in" >&2
     elif grep -q '^[^#]*"<[^>]*>"' "$hosts"; then
-        echo "start.sh: fill in the places in <angle brackets> of $hosts: until then no Proxmox is reached" >&2
+        echo "start.sh: $hosts: replace the placeholders in <angle brackets>; Proxmox cannot be reached until then" >&2
     fi
 }
 

@@ -11,7 +11,7 @@ use range42_backend_api::ansible::private_data_dir::{Invocation, Workdir};
 use range42_backend_api::http::body;
 use range42_backend_api::live_status::cursor::View;
 use range42_backend_api::live_status::guest::{Guest, Percent};
-use range42_backend_api::operations::table::OPERATIONS;
+use range42_backend_api::operations::OPERATIONS;
 use serde_json::{Map, json};
 
 /// As many events as a run over some hosts prints.

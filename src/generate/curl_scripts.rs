@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::operations::OPERATIONS;
 use crate::operations::Operation;
-use crate::operations::table::OPERATIONS;
 
 /// Members of bodies that a script takes from its environment, each by its own name in
 /// capitals: what differs between one range and another.

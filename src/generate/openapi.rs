@@ -7,7 +7,7 @@ use utoipa::openapi::{RefOr, Schema};
 use super::openapi_3_0;
 use crate::generate::kong;
 use crate::http::runs;
-use crate::operations::table::OPERATIONS;
+use crate::operations::OPERATIONS;
 use crate::operations::tags;
 use crate::operations::tags::Tag;
 use crate::operations::{Answer, LookUp, Method, Operation, RequestType, Work};

@@ -10,7 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::http::body::FieldError;
-use crate::operations::planning::PlanError;
+use crate::operations::plan::PlanError;
 
 /// A request that ends without the answer it asked for.
 #[derive(Debug, Error)]

@@ -4,7 +4,6 @@ pub mod body;
 mod connection;
 mod dir_lock;
 pub mod docs;
-pub mod effects;
 pub mod error;
 mod fallbacks;
 pub mod health;

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -20,10 +21,9 @@ use crate::http::middleware::consumer;
 use crate::http::prefer;
 use crate::http::prefer::Preference;
 use crate::http::{middleware, runs};
-use crate::operations::planning::PlanError;
-use crate::operations::{Answer, Method, Operation};
-use crate::operations::{claims, planning};
-use crate::runs::{Ending, Outcome, Run, RunRequest, RunResult, RunSnapshot, RunState};
+use crate::operations::plan::{Incoming, PlanError};
+use crate::operations::{Answer, Operation, Request as OperationRequest};
+use crate::runs::{Ending, Outcome, Run, RunResult, RunSnapshot, RunState};
 
 /// How many lines of the log go with a failure that asked for JSON.
 const FAILURE_LINES: usize = 10;
@@ -66,7 +66,7 @@ impl Endpoint {
 
     async fn answer(&self, request: Request) -> Result<Response, Error> {
         let (mut parts, body) = request.into_parts();
-        let body = match self.rule() {
+        let members = match self.rule() {
             None => Map::new(),
             Some(rule) => {
                 let bytes = self.read(body).await?;
@@ -75,32 +75,21 @@ impl Endpoint {
                 body::check(rule, content_type.as_deref(), &bytes).map_err(Error::Invalid)?
             }
         };
-        let path = RawPathParams::from_request_parts(&mut parts, &()).await;
-        let name = path
-            .map_err(|_| PlanError::from(CatalogError::BadName("(not UTF-8)".to_owned())))?
-            .iter()
-            .next()
-            .map(|(_, value)| value.to_owned());
-        let (plan, steering) =
-            planning::plan(&self.app.settings, self.operation, &body, name.as_deref())?;
+        let name = name_in_path(&mut parts).await?;
         let preference = Preference::of(&parts.headers);
-        let asked = RunRequest {
-            plan,
-            guests: claims::guests(&body),
-            claims: claims::claims(
-                self.operation,
-                &body,
-                name.as_deref(),
-                &self.app.settings.inventory,
-            ),
-            join_key: claims::same(self.operation, &body, name.as_deref()),
-            deletes: self.operation.method == Method::Delete,
-            secrets: self.rule().map(|rule| rule.secrets(&body)).unwrap_or_default(),
+        let incoming = Incoming {
+            operation: self.operation,
+            request: self.parse(&members)?,
+            members,
+            name,
             consumer: consumer::consumer(&parts.headers),
         };
+        let as_json = incoming.request.as_json();
+        let settings = self.app.settings.clone();
+        let asked = tokio::task::spawn_blocking(move || incoming.run_request(&settings)).await;
+        let asked = asked.map_err(|error| Error::Internal(error.to_string()))??;
         let run = self.app.runs.start(asked)?;
         middleware::note_run(&parts.extensions, run.id);
-        let as_json = steering.as_json.unwrap_or(true);
         let view = ended_in_time(&run, &preference).await;
         let in_time = view.is_some();
         let mut response = match view {
@@ -115,6 +104,13 @@ impl Endpoint {
             response.headers_mut().insert(prefer::APPLIED, applied);
         }
         Ok(response)
+    }
+
+    /// A body that its schema lets through always fits its type; a test holds every row to that.
+    fn parse(&self, members: &Map<String, Value>) -> Result<Box<dyn OperationRequest>, Error> {
+        let Some(request) = &self.operation.request else { return Ok(Box::new(())) };
+        let parsed = (request.parse)(members.clone());
+        parsed.map_err(|e| Error::Internal(format!("the checked body does not fit its type: {e}")))
     }
 
     async fn read(&self, body: axum::body::Body) -> Result<axum::body::Bytes, Error> {
@@ -213,6 +209,14 @@ impl Endpoint {
             other => other.into_response(),
         }
     }
+}
+
+/// The name of a bundle or scenario, where the path has one.
+async fn name_in_path(parts: &mut Parts) -> Result<Option<String>, Error> {
+    let path = RawPathParams::from_request_parts(parts, &()).await;
+    let path =
+        path.map_err(|_| PlanError::from(CatalogError::BadName("(not UTF-8)".to_owned())))?;
+    Ok(path.iter().next().map(|(_, value)| value.to_owned()))
 }
 
 /// Waits for the end of the run as long as the client does.

@@ -7,7 +7,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use crate::http::operations::Endpoint;
 use crate::http::{App, docs, fallbacks, health, live_status, runs};
-use crate::operations::table::OPERATIONS;
+use crate::operations::OPERATIONS;
 use crate::operations::{Method, Operation};
 
 /// Paths that clients use beside the published one of the same operation.

@@ -1,16 +1,89 @@
-//! What requests for a bundle, a scenario or a ping carry.
+//! Bundles for Linux hosts, and bundles and scenarios by their names.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
-use utoipa::openapi::{Ref, RefOr};
-use utoipa::{PartialSchema, ToSchema};
+use serde_json::json;
+use utoipa::ToSchema;
 
-use crate::operations::values::{
-    CloudInitIp, HostPattern, NodeName, Password, PlainText, ShellPath, SnapshotName, TargetHosts,
-    UserName,
+use super::Operation;
+use super::PlaybookFile::{Fixed, Named};
+use super::effect::{
+    Target::{Hosts, HostsByName},
+    changes,
 };
-use crate::operations::vms::{not_a_variable, yes};
+use super::request::{not_a_variable, request};
+use super::spec::{playbook, post};
+use super::tags::{RUNNER, UBUNTU};
+use super::values::{HostPattern, NodeName, Password, PlainText, ShellPath, TargetHosts, UserName};
+use crate::ansible::playbooks::Root;
+
+/// The operations of this domain.
+pub fn rows() -> Vec<Operation> {
+    vec![
+        post(
+            "/v0/admin/run/bundles/core/linux/ubuntu/configure/add-user",
+            UBUNTU,
+            "Add a Linux user",
+            playbook::<AddUserRequest>(
+                Root::Bundles,
+                Fixed("core/linux/ubuntu/configure/add-user/main.yml"),
+                changes(Hosts),
+            ),
+        ),
+        post(
+            "/v0/admin/run/bundles/core/linux/ubuntu/install/basic-packages",
+            UBUNTU,
+            "Install basic packages",
+            playbook::<BasicPackagesRequest>(
+                Root::Bundles,
+                Fixed("core/linux/ubuntu/install/basic-packages/main.yml"),
+                changes(Hosts),
+            ),
+        ),
+        post(
+            "/v0/admin/run/bundles/core/linux/ubuntu/install/docker",
+            UBUNTU,
+            "Install Docker",
+            playbook::<DockerRequest>(
+                Root::Bundles,
+                Fixed("core/linux/ubuntu/install/docker/main.yml"),
+                changes(Hosts),
+            ),
+        ),
+        post(
+            "/v0/admin/run/bundles/core/linux/ubuntu/install/docker-compose",
+            UBUNTU,
+            "Install Docker Compose",
+            playbook::<DockerComposeRequest>(
+                Root::Bundles,
+                Fixed("core/linux/ubuntu/install/docker/main.yml"),
+                changes(Hosts),
+            ),
+        ),
+        post(
+            "/v0/admin/run/bundles/core/linux/ubuntu/install/dot-files",
+            UBUNTU,
+            "Install dot-files",
+            playbook::<DotFilesRequest>(
+                Root::Bundles,
+                Fixed("core/linux/ubuntu/install/dot-files/main.yml"),
+                changes(Hosts),
+            ),
+        ),
+        post(
+            "/v0/admin/run/bundles/{bundles_name}/run",
+            RUNNER,
+            "Run a bundle by its name",
+            playbook::<HostsRequest>(Root::Bundles, Named, changes(HostsByName)),
+        ),
+        post(
+            "/v0/admin/run/scenarios/{scenario_name}/run",
+            RUNNER,
+            "Run a scenario by its name",
+            playbook::<HostsRequest>(Root::Scenarios, Named, changes(HostsByName)),
+        )
+        .example(json!({"hosts": "proxmox"})),
+    ]
+}
 
 /// A request to run a playbook on some hosts.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -26,76 +99,6 @@ pub struct HostsRequest {
     #[serde(skip_serializing_if = "not_a_variable")]
     #[schema(required = true)]
     pub hosts: Option<HostPattern>,
-}
-
-/// A request to revert the guests of a group.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({"proxmox_node": "px-testing", "vm_snapshot_name": "before-exercise"}))]
-pub struct GroupRevertRequest {
-    /// The node.
-    pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
-    #[schema(default = true)]
-    pub as_json: bool,
-    /// The snapshot. Null: the playbook's own choice.
-    #[serde(rename(serialize = "VM_SNAPSHOT_NAME"))]
-    pub vm_snapshot_name: Option<SnapshotName>,
-}
-
-/// A request to make the guests of a group.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({
-    "proxmox_node": "px-testing",
-    "vms": {"student-box-01": {
-        "vm_id": 4100, "vm_ip": "10.42.0.11", "vm_description": "student box of team 1",
-    }},
-}))]
-pub struct CreateVmsRequest {
-    /// The node.
-    pub proxmox_node: NodeName,
-    /// The guests by their key, in the order in which they are made. Each operation says which
-    /// keys it wants; all must be there and no other.
-    #[serde(skip_serializing_if = "not_a_variable")]
-    #[schema(required = true, value_type = NewVms)]
-    pub vms: Map<String, Value>,
-}
-
-/// Guests by their key. It is there for its schema alone: the derived one of a map has no bound.
-struct NewVms;
-
-impl PartialSchema for NewVms {
-    fn schema() -> RefOr<Schema> {
-        let guests = ObjectBuilder::new()
-            .schema_type(Type::Object)
-            .description(Some("Guests by their key."))
-            .property_names(Some(Object::with_type(Type::String)))
-            .additional_properties(Some(Ref::from_schema_name(NewVm::name())))
-            .max_properties(Some(100));
-        guests.into()
-    }
-}
-
-impl ToSchema for NewVms {
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((NewVm::name().into_owned(), NewVm::schema()));
-        NewVm::schemas(schemas);
-    }
-}
-
-/// A guest that is to be made.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct NewVm {
-    /// Its id, which must be free.
-    #[serde(rename(serialize = "global_vm_id"))]
-    #[schema(minimum = 1, maximum = 999_999_999)]
-    pub vm_id: i64,
-    /// Its address, set by cloud-init.
-    #[serde(rename(serialize = "global_vm_ci_ip"))]
-    pub vm_ip: CloudInitIp,
-    /// Its description.
-    #[serde(rename(serialize = "global_vm_description"))]
-    pub vm_description: PlainText,
 }
 
 /// A request to add a Linux user.
@@ -243,3 +246,10 @@ pub struct DotFilesRequest {
     #[serde(rename(serialize = "APPLY_FOR_ROOT"))]
     pub apply_for_root: bool,
 }
+
+request!(HostsRequest { node: proxmox_node, optional_hosts: hosts });
+request!(AddUserRequest { node: proxmox_node, hosts: hosts, secret: password });
+request!(BasicPackagesRequest { node: proxmox_node, hosts: hosts });
+request!(DockerRequest { node: proxmox_node, hosts: hosts });
+request!(DockerComposeRequest { node: proxmox_node, hosts: hosts });
+request!(DotFilesRequest { node: proxmox_node, hosts: hosts });

@@ -1,105 +1,61 @@
-//! What a request would change, which says what it waits for and what it is the same as.
+//! What a request changes: what it waits for, and which other request is the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::request::Request;
+use super::{Method, Operation, Target, Work};
 use crate::ansible::playbooks::Root;
 use crate::inventory::groups::Groups;
-use crate::operations::{Answer, Limit, Method, Operation, PlaybookFile, PlaybookWork, Work};
 use crate::runs::claims::Claim;
-
-/// Whether an action of the Proxmox role only reads. Its name says so.
-pub fn is_reading(action: &str) -> bool {
-    action.contains("_list") || action.contains("_get_")
-}
-
-/// The ids of the guests that a request names.
-pub fn guests(body: &Map<String, Value>) -> Vec<String> {
-    let mut ids = Vec::new();
-    let mut add = |value: Option<&Value>| match value {
-        Some(Value::String(text)) => ids.push(text.trim_start_matches('0').to_owned()),
-        Some(Value::Number(number)) => ids.push(number.to_string()),
-        _ => {}
-    };
-    add(body.get("vm_id"));
-    add(body.get("vm_new_id"));
-    if let Some(Value::Array(list)) = body.get("vm_ids") {
-        list.iter().for_each(|id| add(Some(id)));
-    }
-    match body.get("vms") {
-        Some(Value::Array(list)) => list.iter().for_each(|vm| add(vm.get("id"))),
-        Some(Value::Object(vms)) => vms.values().for_each(|vm| add(vm.get("vm_id"))),
-        _ => {}
-    }
-    ids
-}
 
 /// What no other run may change while this one is at work.
 ///
-/// `inventory` is the inventory dir: the same host can be named in several ways there.
+/// `name` is the name in the path. `inventory` is the inventory dir: the same host can be named
+/// in several ways there.
+///
+/// # Blocking
+///
+/// Reads the inventory.
 pub fn claims(
     operation: &Operation,
-    body: &Map<String, Value>,
+    request: &dyn Request,
     name: Option<&str>,
     inventory: &Path,
 ) -> Vec<Claim> {
-    let node = body.get("proxmox_node").and_then(Value::as_str).unwrap_or_default();
-    let group = group(operation);
-    let guest = |id| Claim::Guest { node: node.to_owned(), id, group: group.clone() };
-    let guests: Vec<Claim> = guests(body).into_iter().map(guest).collect();
-    let group = group.map(|name| Claim::Group { node: node.to_owned(), name });
-    match &operation.work {
-        Work::LookUp { .. } => Vec::new(),
-        Work::CreateVms { .. } => guests.into_iter().chain(group).collect(),
-        Work::Playbook(work) => match (work.root, work.limit) {
-            (Root::Local, Limit::Proxmox) => action_claims(operation, guests, node),
-            (Root::Local, _) => Vec::new(),
-            (_, Limit::Hosts) => hosts(work, body, name, inventory),
-            _ if guests.is_empty() => group.into_iter().collect(),
-            _ => guests,
-        },
-    }
-}
-
-fn action_claims(operation: &Operation, mut guests: Vec<Claim>, node: &str) -> Vec<Claim> {
-    let Answer::Result { action, .. } = operation.answer else { return Vec::new() };
-    if is_reading(action) {
-        return Vec::new();
-    }
-    if action == "vm_clone" {
-        // Only the copy is changed, so that many can be made of one template at once.
-        return guests.split_off(1);
-    }
-    if guests.is_empty() && (action.starts_with("network") || action.starts_with("firewall")) {
-        return vec![Claim::Other(format!("node {node}"))];
-    }
-    guests
-}
-
-/// The group of guests that a bundle works on, by its name.
-fn group(operation: &Operation) -> Option<String> {
-    let (_, group) = operation.path.rsplit_once("-vms-")?;
-    Some(group.to_owned())
-}
-
-/// The hosts that a bundle works on. One that a client chose by name can be about anything, so
-/// it only keeps out itself.
-fn hosts(
-    work: &PlaybookWork,
-    body: &Map<String, Value>,
-    name: Option<&str>,
-    inventory: &Path,
-) -> Vec<Claim> {
-    let playbook = match (work.file, name) {
-        (PlaybookFile::Named, Some(name)) => {
-            Some(format!("{} {name}", work.root.folder().trim_end_matches('s')))
-        }
-        _ => None,
+    let node = request.node().unwrap_or_default();
+    let guests = |group: Option<&str>| {
+        let guest =
+            |id| Claim::Guest { node: node.to_owned(), id, group: group.map(str::to_owned) };
+        request.guests().into_iter().map(guest).collect::<Vec<_>>()
     };
-    let pattern = body.get("hosts").and_then(Value::as_str).unwrap_or("all");
-    let hosts = hosts_of(pattern, inventory).into_iter();
+    let group = |name: &str| Claim::Group { node: node.to_owned(), name: name.to_owned() };
+    match operation.effect.target() {
+        None | Some(Target::Unclaimed) => Vec::new(),
+        Some(Target::Guests) => guests(None),
+        Some(Target::Copy) => guests(None).into_iter().skip(1).collect(),
+        Some(Target::Group(name)) => vec![group(name)],
+        Some(Target::NewGuests(name)) => {
+            guests(Some(name)).into_iter().chain([group(name)]).collect()
+        }
+        Some(Target::Node) => vec![Claim::Other(format!("node {node}"))],
+        Some(Target::Datacenter) => vec![Claim::Other("the datacenter".to_owned())],
+        Some(Target::Hosts) => hosts(None, request, inventory),
+        Some(Target::HostsByName) => hosts(playbook(operation, name), request, inventory),
+    }
+}
+
+/// The playbook that a client names, in words.
+fn playbook(operation: &Operation, name: Option<&str>) -> Option<String> {
+    let Work::Playbook(work) = &operation.work else { return None };
+    let kind = work.root.folder().trim_end_matches('s');
+    name.map(|name| format!("{kind} {name}"))
+}
+
+fn hosts(playbook: Option<String>, request: &dyn Request, inventory: &Path) -> Vec<Claim> {
+    let hosts = hosts_of(request.hosts().unwrap_or("all"), inventory).into_iter();
     hosts.map(|name| Claim::Host { playbook: playbook.clone(), name }).collect()
 }
 
@@ -118,10 +74,10 @@ fn hosts_of(pattern: &str, inventory: &Path) -> Vec<Option<String>> {
 }
 
 /// What makes two requests the same, for operations where the same request joins the run that
-/// is at work: deletions, which gateways repeat on a timeout, and bundles.
-pub fn same(
+/// is at work: deletions, which gateways repeat after a timeout, and bundles.
+pub fn join_key(
     operation: &Operation,
-    body: &Map<String, Value>,
+    members: &Map<String, Value>,
     name: Option<&str>,
 ) -> Option<String> {
     let is_bundle = match &operation.work {
@@ -134,7 +90,7 @@ pub fn same(
     }
     // How it is answered makes no difference to what is done.
     let members: BTreeMap<&String, &Value> =
-        body.iter().filter(|(member, _)| *member != "as_json").collect();
+        members.iter().filter(|(member, _)| *member != "as_json").collect();
     let members = serde_json::to_string(&members).ok()?;
     Some(format!("{} {} {members}", operation.id(), name.unwrap_or_default()))
 }
@@ -143,83 +99,66 @@ pub fn same(
 mod tests {
     use serde_json::json;
 
+    use super::super::OPERATIONS;
     use super::*;
-    use crate::operations::table::OPERATIONS;
 
-    fn of(path: &str, body: Value) -> (Vec<String>, bool) {
-        let operation = OPERATIONS.iter().find(|o| o.path.ends_with(path)).expect(path);
-        let body = body.as_object().unwrap();
+    /// The claims of the operation whose path ends with `end`, for its example with `changes`.
+    fn of(end: &str, changes: Value) -> Vec<String> {
+        let operation = OPERATIONS.iter().find(|o| o.path.ends_with(end)).expect(end);
+        let mut members = operation.example_body().unwrap();
+        members.extend(changes.as_object().unwrap().clone());
+        let request = (operation.request.as_ref().unwrap().parse)(members).unwrap();
         let inventory = tempfile::tempdir().unwrap();
         let hosts = "all: {children: {web: {hosts: {web-1: , web-2: }}}}";
         std::fs::write(inventory.path().join("hosts.yml"), hosts).unwrap();
-        let claims = claims(operation, body, Some("core/lab"), inventory.path());
-        (claims.iter().map(Claim::to_string).collect(), same(operation, body, None).is_some())
+        let claims = claims(operation, request.as_ref(), Some("core/lab"), inventory.path());
+        claims.iter().map(Claim::to_string).collect()
     }
 
     #[test]
     fn claims_follow_what_is_changed() {
-        let node = "px-testing";
-        for (path, body, claims, joins) in [
-            ("vms/list", json!({}), &[][..], false),
-            ("vm_id/config/vm_get_config", json!({"vm_id": "1000"}), &[], false),
-            ("vm_id/start", json!({"vm_id": "0100"}), &["guest 100 of node px-testing"], false),
-            ("vm_id/delete", json!({"vm_id": 100}), &["guest 100 of node px-testing"], true),
+        for (end, changes, claims) in [
+            ("vms/list", json!({}), &[][..]),
+            ("vm_id/start", json!({"vm_id": "0100"}), &["guest 100 of node px-testing"]),
             (
                 "vm_id/clone",
-                json!({"vm_id": "9000", "vm_new_id": "12"}),
-                &["guest 12 of node px-testing"],
-                false,
+                json!({"vm_id": "9000", "vm_new_id": "120"}),
+                &["guest 120 of node px-testing"],
             ),
             (
                 "vm_ids/stop",
-                json!({"vm_ids": ["1", 2]}),
+                json!({"vm_ids": ["1", "2"]}),
                 &["guest 1 of node px-testing", "guest 2 of node px-testing"],
-                true,
-            ),
-            (
-                "vm_ids/delete",
-                json!({"vms": [{"id": "7", "name": "a"}]}),
-                &["guest 7 of node px-testing"],
-                true,
             ),
             (
                 "create-vms-student",
-                json!({"vms": {"student-box-01": {"vm_id": 4100}}}),
-                &["guest 4100 of node px-testing", "the student guests of node px-testing"],
-                true,
+                json!({}),
+                &["guest 5200 of node px-testing", "the student guests of node px-testing"],
             ),
-            ("stop-vms-admin", json!({}), &["the admin guests of node px-testing"], true),
-            ("delete-vms-admin", json!({}), &["the admin guests of node px-testing"], true),
-            ("node/add", json!({"iface_name": "vmbr9"}), &["node px-testing"], false),
-            ("storage/download_iso", json!({}), &[], false),
-            ("install/docker", json!({"hosts": "web"}), &["host web-1", "host web-2"], true),
-            ("install/docker", json!({"hosts": "db:web-1:db"}), &["host db", "host web-1"], true),
-            ("install/docker", json!({"hosts": "db:all"}), &["all hosts"], true),
-            ("install/docker", json!({"hosts": ":"}), &["all hosts"], true),
-            (
-                "{bundles_name}/run",
-                json!({"hosts": null}),
-                &["all hosts with bundle core/lab"],
-                true,
-            ),
-            ("{bundles_name}/run", json!({"hosts": "db"}), &["host db with bundle core/lab"], true),
-            ("debug/ping", json!({"hosts": "all"}), &[], false),
+            ("stop-vms-admin", json!({}), &["the admin guests of node px-testing"]),
+            ("network/node/add", json!({}), &["node px-testing"]),
+            ("firewall/datacenter/enable", json!({}), &["the datacenter"]),
+            ("storage/download_iso", json!({}), &[]),
+            ("install/docker", json!({"hosts": "web"}), &["host web-1", "host web-2"]),
+            ("install/docker", json!({"hosts": "db:web-1:db"}), &["host db", "host web-1"]),
+            ("install/docker", json!({"hosts": "db:all"}), &["all hosts"]),
+            ("install/docker", json!({"hosts": ":"}), &["all hosts"]),
+            ("{bundles_name}/run", json!({"hosts": null}), &["all hosts with bundle core/lab"]),
+            ("{bundles_name}/run", json!({"hosts": "db"}), &["host db with bundle core/lab"]),
+            ("debug/ping", json!({"hosts": "all"}), &[]),
         ] {
-            let mut body = body;
-            body["proxmox_node"] = json!(node);
-            let expected = claims.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>();
-            assert_eq!(of(path, body), (expected, joins), "{path}");
+            assert_eq!(of(end, changes), claims, "{end}");
         }
     }
 
+    /// What only reads needs no privilege to change anything.
     #[test]
-    fn every_action_that_only_reads_is_known() {
-        let reading = OPERATIONS.iter().filter_map(|operation| match operation.answer {
-            Answer::Result { action, .. } if is_reading(action) => Some(operation.path),
-            _ => None,
-        });
-        let reading: Vec<&str> = reading.collect();
-        assert!(reading.iter().all(|path| path.contains("list") || path.contains("get_")));
-        assert_eq!(reading.len(), 14, "{reading:#?}");
+    fn privileges_fit_the_effect() {
+        for operation in OPERATIONS.iter() {
+            let audits = operation.privileges.iter().all(|privilege| privilege.ends_with(".Audit"));
+            let asks_proxmox = !operation.privileges.is_empty();
+            let reads = operation.effect.is_reading();
+            assert!(!asks_proxmox || reads == audits, "{}", operation.path);
+        }
     }
 }

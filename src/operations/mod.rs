@@ -1,27 +1,56 @@
-//! What an operation is: a row of data that one generic handler can run.
+//! The operations: what each reads, does, changes and answers.
+//!
+//! One file for each domain holds the types of its requests, the types of its results and its
+//! rows. Everything else is made from the rows: the router, the published document, the list of
+//! routes, the gateway's configuration, the curl scripts.
 
 pub mod bundles;
 pub mod claims;
+pub mod debug;
+pub mod effect;
+pub mod effects;
 pub mod firewall;
+pub mod groups;
 pub mod network;
-pub mod planning;
+pub mod plan;
+pub mod request;
 pub mod results;
 pub mod snapshots;
+mod spec;
 pub mod storage;
-pub mod table;
 pub mod tags;
 pub mod values;
 pub mod vm_config;
 pub mod vms;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+
+pub use effect::{Effect, Target};
+pub use request::{Request, RequestType};
+pub use spec::OperationSpec;
 
 use crate::ansible::playbooks::Root;
-use crate::operations::tags::Tag;
+use tags::Tag;
+
+/// All operations, in the order in which they are listed and documented.
+pub static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
+    let domains = [
+        debug::rows(),
+        firewall::rows(),
+        network::rows(),
+        storage::rows(),
+        vms::rows(),
+        vm_config::rows(),
+        snapshots::rows(),
+        bundles::rows(),
+        groups::rows(),
+    ];
+    domains.into_iter().flatten().collect()
+});
 
 /// The HTTP methods that operations use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,37 +81,10 @@ pub struct Operation {
     pub answer: Answer,
     /// What it does.
     pub work: Work,
-}
-
-/// A request type without its Rust type, so that rows of different types fit in one table.
-#[derive(Debug, Clone, Copy)]
-pub struct RequestType {
-    /// The name of its schema.
-    pub name: fn() -> String,
-    /// Its schema and those it refers to.
-    pub schemas: fn(&mut Vec<(String, RefOr<Schema>)>),
-    /// The example in its schema.
-    pub example: fn() -> Map<String, Value>,
-    /// From a checked body to the variables that the playbook gets.
-    pub extra_vars: fn(Value) -> serde_json::Result<Map<String, Value>>,
-}
-
-/// What a request type must be able to do: be published, be read from a checked body, and be
-/// written as variables.
-pub trait Request: Serialize + DeserializeOwned + ToSchema {}
-
-impl<T: Serialize + DeserializeOwned + ToSchema> Request for T {}
-
-impl RequestType {
-    /// The request type `T`.
-    pub fn of<T: Request>() -> Self {
-        Self {
-            name: || T::name().into_owned(),
-            schemas: schemas::<T>,
-            example: example::<T>,
-            extra_vars: extra_vars::<T>,
-        }
-    }
+    /// What it changes.
+    pub effect: Effect,
+    /// The privileges of Proxmox VE that the API token needs for it.
+    pub privileges: &'static [&'static str],
 }
 
 /// What an operation answers when its playbook succeeds.
@@ -109,7 +111,12 @@ pub enum Answer {
 impl Answer {
     /// The answer of `action`: one `T` for each event, or a list of `T`.
     pub fn result<T: ToSchema>(action: &'static str, list: bool) -> Self {
-        Self::Result { action, name: || T::name().into_owned(), schemas: schemas::<T>, list }
+        Self::Result {
+            action,
+            name: || T::name().into_owned(),
+            schemas: request::schemas::<T>,
+            list,
+        }
     }
 }
 
@@ -208,30 +215,5 @@ impl Operation {
         let mut body = (self.request.as_ref()?.example)();
         body.extend(self.example.clone());
         Some(body)
-    }
-}
-
-fn schemas<T: ToSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {
-    all.push((T::name().into_owned(), <T as PartialSchema>::schema()));
-    T::schemas(all);
-}
-
-fn example<T: PartialSchema>() -> Map<String, Value> {
-    match serde_json::to_value(T::schema()).unwrap_or_default()["example"].take() {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    }
-}
-
-/// The way from a checked body to variables leads through the request's type: what is not a
-/// field of it does not get to Ansible, and null fields are left out.
-fn extra_vars<T: Request>(body: Value) -> serde_json::Result<Map<String, Value>> {
-    let request: T = serde_json::from_value(body)?;
-    match serde_json::to_value(&request)? {
-        Value::Object(mut members) => {
-            members.retain(|_, value| !value.is_null());
-            Ok(members)
-        }
-        _ => Ok(Map::new()),
     }
 }

@@ -246,6 +246,13 @@ text! {
 #[serde(transparent)]
 pub struct Password(String);
 
+impl Password {
+    /// The password itself, for the playbook and for redaction.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl PartialSchema for Password {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()

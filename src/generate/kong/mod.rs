@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 
 use crate::config::{SECRET_HEADER, Settings};
 use crate::generate::openapi;
-use crate::operations::table::OPERATIONS;
-use crate::operations::{Answer, Operation, Work};
+use crate::operations::OPERATIONS;
 
 mod consumers;
 
@@ -141,7 +140,8 @@ impl Routes {
             return;
         }
         let operation = OPERATIONS.iter().find(|o| o.path == path && o.id() == id);
-        let looks_only = operation.map_or(method == "GET", looks_only);
+        let looks_only =
+            operation.map_or(method == "GET", |operation| operation.effect.is_reading());
         let mut route = route(id, method, &expression(path), looks_only);
         if operation.is_some() {
             self.runs.push(route);
@@ -151,17 +151,6 @@ impl Routes {
         } else {
             self.quick.push(route);
         }
-    }
-}
-
-/// Whether an operation changes nothing, on Proxmox or elsewhere.
-fn looks_only(operation: &Operation) -> bool {
-    match (&operation.work, operation.answer) {
-        (Work::LookUp { .. }, _) => true,
-        (_, Answer::Result { action, .. }) => {
-            action.contains("_list") || action.starts_with("vm_get_config")
-        }
-        _ => false,
     }
 }
 

@@ -185,10 +185,10 @@ fn rename_project(folder: &Path, here: &str) {
         let path = entry.path();
         if path.is_dir() {
             rename_project(&path, here);
-        } else if let Ok(text) = fs::read_to_string(&path) {
-            if text.contains(here) {
-                fs::write(&path, text.replace(here, PROJECT)).unwrap();
-            }
+        } else if let Ok(text) = fs::read_to_string(&path)
+            && text.contains(here)
+        {
+            fs::write(&path, text.replace(here, PROJECT)).unwrap();
         }
     }
 }

@@ -77,7 +77,8 @@ fn hidden(
     let secret = |member: &&String| {
         let mut body = example.clone();
         body.insert((*member).clone(), json!("a probe"));
-        of(&body).unwrap()["secrets"].as_array().unwrap().contains(&json!("a probe"))
+        // A member that takes no text has none to hide.
+        of(&body).is_some_and(|of| of["secrets"].as_array().unwrap().contains(&json!("a probe")))
     };
     members.keys().filter(secret).cloned().collect()
 }

@@ -70,7 +70,7 @@ impl Server {
             None => answer,
         };
         let calls = std::fs::read_to_string(self.runs("calls.jsonl")).unwrap_or_default();
-        let runs: Vec<Value> = calls.lines().map(|line| call(line)).collect();
+        let runs: Vec<Value> = calls.lines().map(call).collect();
         json!({ "id": case["id"], "status": status, "answer": answer, "runs": runs }).to_string()
     }
 

@@ -15,15 +15,25 @@ pub use range42_backend_api::ansible::warm::WarmEngine;
 pub use range42_backend_api::config::Settings;
 pub use range42_backend_api::generate::curl_scripts::{Script, scripts};
 pub use range42_backend_api::generate::kong;
-pub use range42_backend_api::http::effects::effects;
 pub use range42_backend_api::http::server::{build, build_with};
 pub use range42_backend_api::http::{App, app as router};
-pub use range42_backend_api::operations::results;
+pub use range42_backend_api::operations::effects::effects;
+pub use range42_backend_api::redaction::Redaction;
+pub use range42_backend_api::runs::RunState;
+pub use range42_backend_api::runs::claims::{Claim, Claimed};
+pub use range42_backend_api::runs::scheduler::Queue;
+
+/// What each action answers in `result`.
+pub mod results {
+    pub use range42_backend_api::operations::{
+        firewall::*, network::*, snapshots::*, storage::*, vm_config::*, vms::*,
+    };
+}
 
 use range42_backend_api::ansible::events::{self, JobEvent};
 use range42_backend_api::generate::openapi::{self, Version};
 use range42_backend_api::http::body::{Errors, Rule};
-use range42_backend_api::operations::table::OPERATIONS;
+use range42_backend_api::operations::OPERATIONS;
 use range42_backend_api::operations::{Answer, PlaybookFile, Work};
 use range42_backend_api::runs::look_up;
 
@@ -106,7 +116,10 @@ pub fn read_laxly(document: &Value, schema: &Value, value: &Value) -> Result<Val
     let rule = Rule::compile(document, schema);
     let mut errors = Errors::default();
     let read = rule.check(value, &mut Vec::new(), &mut errors);
-    read.ok_or_else(|| errors.into_vec()[0].kind)
+    match errors.into_vec().first() {
+        Some(error) => Err(error.kind),
+        None => Ok(read.expect("a value or an error")),
+    }
 }
 
 /// Waits until the history on disk has all that happened.

@@ -7,31 +7,6 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-mod config;
-mod firewall;
-mod guests;
-mod network;
-mod snapshots;
-mod storage;
-
-pub use crate::operations::results::config::{
-    GuestCdrom, GuestConfig, GuestCpu, GuestRam, GuestTags, RawConfig,
-};
-pub use crate::operations::results::firewall::{
-    Alias, DatacenterFirewall, DeletedAlias, DeletedRule, GuestFirewall, NodeFirewall, Rule,
-};
-pub use crate::operations::results::guests::{
-    ClonedGuest, CreatedGuest, DeletedGuest, GuestMeta, GuestState, GuestUsage, ListedGuest,
-};
-pub use crate::operations::results::network::{
-    AddedGuestInterface, AddedNodeInterface, DeletedGuestInterface, DeletedNodeInterface,
-    GuestInterface, NodeInterface,
-};
-pub use crate::operations::results::snapshots::{ChangedSnapshot, CreatedSnapshot, ListedSnapshot};
-pub use crate::operations::results::storage::{
-    ContainerTemplate, DownloadedIso, IsoImage, Storage,
-};
-
 /// A task of Proxmox VE, which had ended well when this was answered.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
@@ -50,6 +25,21 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::operations::firewall::{
+        Alias, DatacenterFirewall, DeletedAlias, DeletedRule, GuestFirewall, NodeFirewall, Rule,
+    };
+    use crate::operations::network::{
+        AddedGuestInterface, AddedNodeInterface, DeletedGuestInterface, DeletedNodeInterface,
+        GuestInterface, NodeInterface,
+    };
+    use crate::operations::snapshots::{ChangedSnapshot, CreatedSnapshot, ListedSnapshot};
+    use crate::operations::storage::{ContainerTemplate, DownloadedIso, IsoImage, Storage};
+    use crate::operations::vm_config::{
+        GuestCdrom, GuestConfig, GuestCpu, GuestRam, GuestTags, RawConfig,
+    };
+    use crate::operations::vms::{
+        ClonedGuest, CreatedGuest, DeletedGuest, GuestMeta, GuestState, GuestUsage, ListedGuest,
+    };
 
     /// The published example of `T` is one: it can be read as a `T`, and it says nothing that
     /// `T` does not know.

@@ -1,19 +1,16 @@
 //! What the server derives from a request besides its playbook runs, as JSON.
 //!
-//! This is the one place through which `tests/pins` looks inside, so that the modules behind it
-//! can move.
+//! Tests compare it with what an earlier version derived.
 
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::body::Rule;
-use crate::operations::table::OPERATIONS;
-use crate::operations::{Method, claims};
+use super::{Method, OPERATIONS, claims};
 use crate::runs::claims::Claim;
 
 /// The claims, the guests, the join key and the secrets of a request to the operation `id`.
-/// `None` if there is no such operation.
+/// `None` if there is no such operation, or the body does not fit its type.
 ///
 /// `name` is the name in its path, `inventory` the inventory dir.
 ///
@@ -27,14 +24,17 @@ pub fn effects(
     inventory: &Path,
 ) -> Option<Value> {
     let operation = OPERATIONS.iter().find(|operation| operation.id() == id)?;
-    let claims = claims::claims(operation, body, name, inventory);
-    let rule = operation.request.as_ref().map(Rule::of);
+    let request = match &operation.request {
+        Some(request) => (request.parse)(body.clone()).ok()?,
+        None => Box::new(()),
+    };
+    let claims = claims::claims(operation, request.as_ref(), name, inventory);
     Some(json!({
         "claims": claims.iter().map(described).collect::<Vec<_>>(),
-        "guests": claims::guests(body),
-        "join_key": claims::same(operation, body, name),
+        "guests": request.guests(),
+        "join_key": claims::join_key(operation, body, name),
         "deletes": operation.method == Method::Delete,
-        "secrets": rule.map(|rule| rule.secrets(body)).unwrap_or_default(),
+        "secrets": request.secrets(),
     }))
 }
 

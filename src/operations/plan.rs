@@ -1,0 +1,182 @@
+//! From a request to a run: everything that the run needs is found before it is accepted.
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::claims;
+use super::request::Request;
+use super::{Answer, Limit, LookUp, Method, Operation, PlaybookFile, PlaybookWork, Work};
+use crate::ansible::playbooks::{self, CatalogError, Playbook, Root};
+use crate::config::Settings;
+use crate::inventory;
+use crate::runs::{Plan, RunRequest, Step};
+
+/// Why nothing can be started for a checked request.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// The server is not set up for it, or the request names what does not exist.
+    #[error("{0}")]
+    Refused(String),
+    /// A fault of the server.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// A request for an operation.
+pub struct Incoming {
+    /// The operation.
+    pub operation: &'static Operation,
+    /// The members of the body, checked.
+    pub members: Map<String, Value>,
+    /// The body, parsed.
+    pub request: Box<dyn Request>,
+    /// The name in the path, where it has one.
+    pub name: Option<String>,
+    /// The consumer, as the gateway says.
+    pub consumer: Option<String>,
+}
+
+impl Incoming {
+    /// What the service is asked to do: a plan, and what other runs must know of it.
+    ///
+    /// # Errors
+    ///
+    /// A playbook or the inventory is missing, the guests are not those of the operation, or the
+    /// API host is not one of the inventory's.
+    ///
+    /// # Blocking
+    ///
+    /// Looks at playbooks and reads the inventory.
+    pub fn run_request(&self, settings: &Settings) -> Result<RunRequest, PlanError> {
+        let (operation, request) = (self.operation, self.request.as_ref());
+        let name = self.name.as_deref();
+        let steps = match &operation.work {
+            Work::Playbook(work) => playbook_steps(settings, work, request, name)?,
+            Work::CreateVms { folder, keys } => create_steps(settings, folder, keys, request)?,
+            Work::LookUp { vm_id } => vec![look_up(settings, vm_id, false)?],
+        };
+        require_inventory(settings)?;
+        require_known_api(settings, request.api_host())?;
+        let action = match operation.answer {
+            Answer::Result { action, .. } => Some(action),
+            Answer::Log | Answer::Guest => None,
+        };
+        let node = request.node().map(str::to_owned);
+        Ok(RunRequest {
+            plan: Plan { operation: operation.id(), node, steps, action },
+            guests: request.guests(),
+            claims: claims::claims(operation, request, name, &settings.inventory),
+            join_key: claims::join_key(operation, &self.members, name),
+            deletes: operation.method == Method::Delete,
+            secrets: request.secrets().into_iter().map(str::to_owned).collect(),
+            consumer: self.consumer.clone(),
+        })
+    }
+}
+
+fn playbook_steps(
+    settings: &Settings,
+    work: &PlaybookWork,
+    request: &dyn Request,
+    name: Option<&str>,
+) -> Result<Vec<Step>, PlanError> {
+    let playbook = match work.file {
+        PlaybookFile::Fixed(file) => playbooks::find(settings, work.root, file)?,
+        PlaybookFile::Named => {
+            playbooks::find_named(settings, work.root, name.unwrap_or_default())?
+        }
+    };
+    let limit = match work.limit {
+        Limit::Proxmox => Some("proxmox"),
+        Limit::Node => request.node(),
+        Limit::Hosts => request.hosts(),
+    };
+    let fixed = work.fixed.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value)));
+    let mut extra_vars: Map<String, Value> = fixed.collect();
+    extra_vars.extend(request.extra_vars());
+    let mut steps = Vec::new();
+    if let (LookUp::MustExist | LookUp::Name, Some(vm_id)) =
+        (work.look_up, request.guests().first())
+    {
+        steps.push(look_up(settings, vm_id, work.look_up == LookUp::Name)?);
+    }
+    let limit = limit.map(str::to_owned);
+    steps.push(Step::Playbook { playbook, limit, tags: None, extra_vars });
+    Ok(steps)
+}
+
+/// The keys are checked between the two playbooks, as clients of the contract see it.
+fn create_steps(
+    settings: &Settings,
+    folder: &str,
+    keys: &[&str],
+    request: &dyn Request,
+) -> Result<Vec<Step>, PlanError> {
+    let init = playbooks::find(settings, Root::Bundles, &format!("{folder}/init.yml"))?;
+    let guests = request.new_guests();
+    let given: Vec<&str> = guests.iter().map(|(key, _)| *key).collect();
+    require_keys(&given, keys)?;
+    let main = playbooks::find(settings, Root::Bundles, &format!("{folder}/main.yml"))?;
+    let common = request.extra_vars();
+    let step = |playbook: &Playbook, tags, extra_vars| Step::Playbook {
+        playbook: playbook.clone(),
+        limit: None,
+        tags,
+        extra_vars,
+    };
+    let mut steps = Vec::new();
+    for (key, guest) in guests {
+        let mut extra_vars = common.clone();
+        extra_vars.extend(guest.extra_vars());
+        steps.push(step(&init, Some(key.to_owned()), extra_vars));
+    }
+    steps.push(step(&main, None, common));
+    Ok(steps)
+}
+
+fn require_keys(given: &[&str], keys: &[&str]) -> Result<(), PlanError> {
+    let fits = given.len() == keys.len() && keys.iter().all(|key| given.contains(key));
+    if fits {
+        return Ok(());
+    }
+    let wanted = keys.join(", ");
+    Err(PlanError::Refused(format!("vms must have exactly these keys: {wanted}")))
+}
+
+fn look_up(settings: &Settings, vm_id: &str, name_wanted: bool) -> Result<Step, PlanError> {
+    let playbook = playbooks::find(settings, Root::Local, "generic.yml")?;
+    Ok(Step::LookUp { vm_id: vm_id.to_owned(), playbook, name_wanted })
+}
+
+fn require_inventory(settings: &Settings) -> Result<(), PlanError> {
+    if settings.inventory.join("hosts.yml").is_file() {
+        return Ok(());
+    }
+    let missing = "no inventory hosts.yml in the inventory dir (API_BACKEND_INVENTORY_DIR)";
+    Err(PlanError::Refused(missing.to_owned()))
+}
+
+/// The token goes to this host, so a client may only name one that the operator has named.
+fn require_known_api(settings: &Settings, host: &str) -> Result<(), PlanError> {
+    if host.is_empty() {
+        return Ok(());
+    }
+    let playbooks = settings.local_playbooks.join("playbooks");
+    let folders = [settings.inventory.as_path(), &playbooks];
+    let known = inventory::api_access(&folders, settings.vars_file.as_deref()).map_err(|e| {
+        let unknown = "so it cannot be told whether this is an API host of the inventory";
+        PlanError::Refused(format!("proxmox_api_host: {e}, {unknown}"))
+    })?;
+    if known.admits(host) {
+        return Ok(());
+    }
+    let refused =
+        "proxmox_api_host is not one of the API hosts that the inventory names in plain text";
+    Err(PlanError::Refused(refused.to_owned()))
+}
+
+impl From<CatalogError> for PlanError {
+    fn from(error: CatalogError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}

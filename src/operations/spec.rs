@@ -1,0 +1,160 @@
+//! The parts that rows are made of.
+
+use serde::de::DeserializeOwned;
+use serde_json::Map;
+use utoipa::ToSchema;
+
+use super::effect::Effect;
+use super::request::{Request, RequestType};
+use super::tags::Tag;
+use super::{Answer, Limit, LookUp, Method, Operation, PlaybookFile, PlaybookWork, Work};
+use crate::ansible::playbooks::Root;
+
+/// The part of a row that says what is read, done, changed and answered.
+pub struct OperationSpec {
+    request: Option<RequestType>,
+    answer: Answer,
+    work: Work,
+    effect: Effect,
+    privileges: &'static [&'static str],
+}
+
+impl OperationSpec {
+    /// Looks the guest up first: it must exist, and its name becomes the variable `vm_name`.
+    pub(super) fn named(self) -> Self {
+        self.after(LookUp::Name)
+    }
+
+    /// Looks the guest up first: it must exist.
+    pub(super) fn existing(self) -> Self {
+        self.after(LookUp::MustExist)
+    }
+
+    /// Sets a variable that no request can set.
+    pub(super) fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        if let Work::Playbook(work) = &mut self.work {
+            work.fixed.push((name, value));
+        }
+        self
+    }
+
+    fn after(mut self, look_up: LookUp) -> Self {
+        if let Work::Playbook(work) = &mut self.work {
+            work.look_up = look_up;
+        }
+        self
+    }
+}
+
+/// A row for `POST`.
+pub(super) fn post(
+    path: &'static str,
+    tag: &'static Tag,
+    summary: &'static str,
+    spec: OperationSpec,
+) -> Operation {
+    row(Method::Post, path, tag, summary, spec)
+}
+
+/// A row for `DELETE`.
+pub(super) fn delete(
+    path: &'static str,
+    tag: &'static Tag,
+    summary: &'static str,
+    spec: OperationSpec,
+) -> Operation {
+    row(Method::Delete, path, tag, summary, spec)
+}
+
+fn row(
+    method: Method,
+    path: &'static str,
+    tag: &'static Tag,
+    summary: &'static str,
+    spec: OperationSpec,
+) -> Operation {
+    let OperationSpec { request, answer, work, effect, privileges } = spec;
+    let example = Map::new();
+    Operation { method, path, tag, summary, request, example, answer, work, effect, privileges }
+}
+
+/// `result` holds one `T` for each event.
+pub(super) fn one<T: ToSchema>(action: &'static str) -> Answer {
+    Answer::result::<T>(action, false)
+}
+
+/// `result` holds one list of `T`.
+pub(super) fn many<T: ToSchema>(action: &'static str) -> Answer {
+    Answer::result::<T>(action, true)
+}
+
+/// An action of the Proxmox role, through `playbooks/generic.yml`.
+///
+/// `privileges` are those of Proxmox VE that the API token needs, as the "Check" of each request
+/// in the PVE API viewer names them.
+pub(super) fn action<T: Request + DeserializeOwned + ToSchema + 'static>(
+    answer: Answer,
+    effect: Effect,
+    privileges: &'static [&'static str],
+) -> OperationSpec {
+    let fixed = match answer {
+        Answer::Result { action, .. } => vec![("proxmox_vm_action", action), ("hosts", "proxmox")],
+        Answer::Log | Answer::Guest => vec![],
+    };
+    let work = PlaybookWork {
+        root: Root::Local,
+        file: PlaybookFile::Fixed("generic.yml"),
+        limit: Limit::Proxmox,
+        fixed,
+        look_up: LookUp::No,
+    };
+    let (request, work) = (Some(RequestType::of::<T>()), Work::Playbook(work));
+    OperationSpec { request, answer, work, effect, privileges }
+}
+
+/// A playbook on hosts of the inventory, whose answer is its log.
+pub(super) fn playbook<T: Request + DeserializeOwned + ToSchema + 'static>(
+    root: Root,
+    file: PlaybookFile,
+    effect: Effect,
+) -> OperationSpec {
+    let fixed = Vec::new();
+    let work = PlaybookWork { root, file, limit: Limit::Hosts, fixed, look_up: LookUp::No };
+    let (request, work) = (Some(RequestType::of::<T>()), Work::Playbook(work));
+    OperationSpec { request, answer: Answer::Log, work, effect, privileges: &[] }
+}
+
+/// A bundle that runs actions of the Proxmox role.
+pub(super) fn bundle<T: Request + DeserializeOwned + ToSchema + 'static>(
+    file: &'static str,
+    answer: Answer,
+    effect: Effect,
+    privileges: &'static [&'static str],
+) -> OperationSpec {
+    let work = PlaybookWork {
+        root: Root::Bundles,
+        file: PlaybookFile::Fixed(file),
+        limit: Limit::Node,
+        fixed: Vec::new(),
+        look_up: LookUp::No,
+    };
+    let (request, work) = (Some(RequestType::of::<T>()), Work::Playbook(work));
+    OperationSpec { request, answer, work, effect, privileges }
+}
+
+/// The bundle that makes the guests of a group, which must be those of `keys`.
+pub(super) fn create_vms<T: Request + DeserializeOwned + ToSchema + 'static>(
+    folder: &'static str,
+    keys: &'static [&'static str],
+    effect: Effect,
+    privileges: &'static [&'static str],
+) -> OperationSpec {
+    let (request, work) = (Some(RequestType::of::<T>()), Work::CreateVms { folder, keys });
+    OperationSpec { request, answer: Answer::Log, work, effect, privileges }
+}
+
+/// The look-up of a guest alone.
+pub(super) fn self_test(vm_id: &'static str, privileges: &'static [&'static str]) -> OperationSpec {
+    let work = Work::LookUp { vm_id };
+    OperationSpec { request: None, answer: Answer::Guest, work, effect: Effect::Reads, privileges }
+}
