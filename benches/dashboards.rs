@@ -1,14 +1,14 @@
-//! What live status costs: a server of its own and a demo Proxmox, with more and more clients.
+//! The cost of live status: a server and a demo Proxmox, with an increasing number of clients.
 //!
 //! ```text
 //! cargo bench --bench dashboards -- [--clients 1,100,1000] [--seconds 60]
 //! ```
 //!
-//! CPU of eight guests moves between any two polls, so that every poll has a message for every
-//! client, which is more than a quiet range would send. Only the server's process is measured.
+//! The CPU usage of eight guests changes between polls, so that each poll sends a message to each
+//! client, which is more than an idle range would. Only the server's process is measured.
 
 #[path = "../tests/api/support/demo.rs"]
-#[allow(dead_code, reason = "a part of what the tests share")]
+#[allow(dead_code, reason = "the tests use the rest")]
 mod demo;
 
 use std::fs;
@@ -27,20 +27,20 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, interval, sleep};
 use tokio_tungstenite::connect_async;
 
-/// The guests of the demo whose CPU moves.
-const BUSY: [u32; 8] = [1000, 1001, 1002, 1010, 1011, 1020, 1021, 1023];
-/// What may be answered before the clock runs: connections, and the first messages.
+/// The guests of the demo whose CPU usage changes.
+const BUSY_GUESTS: [u32; 8] = [1000, 1001, 1002, 1010, 1011, 1020, 1021, 1023];
+/// The time for connections and first messages before the measurement starts.
 const WARM_UP: Duration = Duration::from_secs(6);
 
 #[derive(Parser)]
 struct Arguments {
-    /// How many clients, for one measurement each.
+    /// Numbers of clients; each is one measurement.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 100, 1000])]
     clients: Vec<usize>,
-    /// How long each is measured.
+    /// The duration of each measurement, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Given by `cargo bench`.
+    /// Passed by `cargo bench`; ignored.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -48,7 +48,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::parse();
-    // reqwest wants one named, also for plain HTTP.
+    // reqwest requires a provider, even for plain HTTP.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let demo = DemoProxmox::start();
     println!(
@@ -64,30 +64,33 @@ async fn main() {
 async fn measure(demo: &DemoProxmox, clients: usize, time: Duration) -> String {
     let server = Server::start(demo);
     let messages = Arc::new(AtomicU64::new(0));
-    // The first one also pays for the poller and for its TLS.
+    // The first client also starts the poller and its TLS connection.
     let mut dashboards = vec![server.dashboard(&messages).await];
     sleep(WARM_UP).await;
     let with_one = server.memory_kib();
-    // In portions, as a listener only queues so many at a time.
+    // In batches, since the accept queue of the listener is limited.
     for first in (1..clients).step_by(100) {
-        let portion = (first..clients.min(first + 100)).map(|_| server.dashboard(&messages));
-        dashboards.extend(join_all(portion).await);
+        let batch = (first..clients.min(first + 100)).map(|_| server.dashboard(&messages));
+        dashboards.extend(join_all(batch).await);
     }
     let movement = tokio::spawn(move_guests(demo.text("control").to_owned()));
     sleep(WARM_UP).await;
 
     let control = demo.text("control");
     Client::new().delete(format!("{control}/requests")).send().await.unwrap();
-    let (cpu, told, began) =
+    let (cpu, received, began) =
         (server.cpu_seconds(), messages.load(Ordering::Relaxed), Instant::now());
     sleep(time).await;
     let per_minute = 60.0 / began.elapsed().as_secs_f64();
     let cpu = (server.cpu_seconds() - cpu) * 1000.0 * per_minute;
-    let told = (messages.load(Ordering::Relaxed) - told) as f64 * per_minute;
+    let received = (messages.load(Ordering::Relaxed) - received) as f64 * per_minute;
     let requests = Client::new().get(format!("{control}/requests")).send().await.unwrap();
     let requests = requests.json::<Vec<Value>>().await.unwrap().len() as f64 * per_minute;
     let memory = server.memory_kib();
-    assert!(dashboards.iter().all(|dashboard| !dashboard.is_finished()), "a client was let go");
+    assert!(
+        dashboards.iter().all(|dashboard| !dashboard.is_finished()),
+        "a client was disconnected"
+    );
 
     movement.abort();
     dashboards.iter().for_each(|dashboard| dashboard.abort());
@@ -96,23 +99,23 @@ async fn measure(demo: &DemoProxmox, clients: usize, time: Duration) -> String {
         1 => "-".to_owned(),
         _ => format!("{:.1}", (memory - with_one) / (clients - 1) as f64),
     };
-    format!("| {clients} | {told:.0} | {requests:.0} | {cpu:.0} | {total:.1} | {further} |")
+    format!("| {clients} | {received:.0} | {requests:.0} | {cpu:.0} | {total:.1} | {further} |")
 }
 
-/// Moves CPU by more than the two points that matter, once a second.
+/// Changes the CPU usage once a second, by more than the two points that cause a message.
 async fn move_guests(control: String) {
     let http = Client::new();
     let mut seconds = interval(Duration::from_secs(1));
     for turn in 0_u32.. {
         seconds.tick().await;
-        // Seven values, so that polls five seconds apart never meet the same one twice.
+        // Seven values, so that consecutive polls, five seconds apart, never see the same one.
         let stats = json!({ "stats": { "cpu": 0.1 + f64::from(turn % 7) * 0.1 } });
         let put = |vmid| http.put(format!("{control}/vms/{vmid}")).json(&stats).send();
-        join_all(BUSY.map(put)).await;
+        join_all(BUSY_GUESTS.map(put)).await;
     }
 }
 
-/// The binary, with the settings that it has by default.
+/// The server binary with default settings.
 struct Server {
     process: Child,
     address: String,
@@ -139,12 +142,12 @@ impl Server {
                 break line["address"].as_str().unwrap().to_owned();
             }
         };
-        // A full pipe would stop the server at its next line.
+        // The server would block on its log if nobody drained the pipe.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         Self { process, address, _folder: folder }
     }
 
-    /// A client that counts its messages. Reading is what answers pings.
+    /// Connects a client that counts its messages. Pongs are sent by reading.
     async fn dashboard(&self, messages: &Arc<AtomicU64>) -> tokio::task::JoinHandle<()> {
         let url = format!("ws://{}/ws/vm-status", self.address);
         let (mut socket, _) = connect_async(url).await.unwrap();
@@ -158,7 +161,7 @@ impl Server {
         })
     }
 
-    /// The time its threads have run, which the scheduler counts in nanoseconds.
+    /// The CPU time of all threads; schedstat is more precise than stat (proc_pid_schedstat(5)).
     fn cpu_seconds(&self) -> f64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
         let nanoseconds = tasks.filter_map(|task| {

@@ -1,5 +1,5 @@
-//! The pure parts on every request's way: reading events, log lines, checking a body, copying
-//! a playbook tree.
+//! Microbenchmarks: events and log lines, validation of a body, the diff of live status, and the
+//! copy of a playbook tree.
 
 use std::fs;
 use std::hint::black_box;
@@ -9,16 +9,16 @@ use range42_backend_api::ansible::events::{JobEvent, clean_lines, extract, raw_l
 use range42_backend_api::ansible::playbooks::{Playbook, Root};
 use range42_backend_api::ansible::private_data_dir::{Invocation, Workdir};
 use range42_backend_api::http::body;
-use range42_backend_api::live_status::cursor::View;
+use range42_backend_api::live_status::cursor::Snapshot;
 use range42_backend_api::live_status::guest::{Guest, Percent};
 use range42_backend_api::operations::OPERATIONS;
 use serde_json::{Map, json};
 
-/// As many events as a run over some hosts prints.
+/// The number of events of a run on several hosts.
 const EVENTS: usize = 500;
-/// As many files as a large repository of playbooks has.
+/// The number of files in a large playbook repository.
 const FILES: usize = 5000;
-/// As many guests as a node of a large range has.
+/// The number of guests on a node of a large range.
 const GUESTS: u64 = 200;
 
 fn events() -> Vec<JobEvent> {
@@ -53,7 +53,7 @@ fn checking_a_body(criterion: &mut Criterion) {
     let good = br#"{"proxmox_node":"px-testing","vm_id":"4200","vm_name":"box","vm_cpu":"host","vm_cores":2,"vm_sockets":1,"vm_memory":2048}"#;
     let bad = br#"{"proxmox_node":"a b","vm_id":{},"vm_cores":"x"}"#;
     let check = |bytes: &[u8]| body::check(&rule, Some("application/json"), bytes).is_ok();
-    criterion.bench_function("check a body that fits", |b| b.iter(|| check(black_box(good))));
+    criterion.bench_function("check a valid body", |b| b.iter(|| check(black_box(good))));
     criterion
         .bench_function("check a body with seven errors", |b| b.iter(|| check(black_box(bad))));
 }
@@ -63,7 +63,7 @@ fn comparing_guests(criterion: &mut Criterion) {
         vmid,
         name: format!("guest-{vmid}"),
         status: "running".to_owned(),
-        cpu: Percent::of_share(share),
+        cpu: Percent::from_fraction(share),
         mem: 1 << 30,
         maxmem: 2 << 30,
         uptime: 3600,
@@ -76,11 +76,11 @@ fn comparing_guests(criterion: &mut Criterion) {
         (0..GUESTS).map(|n| guest(n, if n % 20 == 0 { share } else { 0.1 })).collect()
     };
     let lists = [list(0.2), list(0.8)];
-    let (mut view, mut turn) = (View::default(), 0);
+    let (mut snapshot, mut turn) = (Snapshot::default(), 0);
     criterion.bench_function("diff of 200 guests, of which 10 changed", |b| {
         b.iter(|| {
             turn += 1;
-            view.take_in(black_box(lists[turn % 2].clone()))
+            snapshot.apply(black_box(lists[turn % 2].clone()))
         })
     });
 }

@@ -1,7 +1,7 @@
-"""Faults on demand: a second, plain HTTP listener through which tests make the demo's Proxmox misbehave.
+"""Fault injection: a separate plain HTTP listener that makes the demo's Proxmox misbehave.
 
-It has a listener of its own so that it answers while Proxmox does not, and a
-random path, so that only those who were told can use it.
+The separate listener responds even while Proxmox does not. Its path is random,
+so that only clients that know the URL can use it.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ class Control:
     def __init__(self, pve, cert, key):
         self.pve, self.cert, self.key = pve, cert, key
         self.runner = self.url = None
-        # root may do everything, so who is to be refused something needs another user's token.
+        # root has all privileges, so testing missing privileges requires the token of another user.
         (token, secret), = pve.apitokens.items()
         pve.apitokens[token.replace("root@pam", "auditor@pve")] = secret
         self.changing = asyncio.Lock()
@@ -35,7 +35,7 @@ class Control:
         self.url = "http://%s:%d%s" % (host, self.runner.addresses[0][1], base)
 
     async def put_faults(self, request):
-        """Replace all faults by those of the body; `{}` heals everything."""
+        """Replaces all faults by those in the body; `{}` removes all faults."""
         wanted = await request.json()
         unknown = set(wanted) - {"latency", "answer", "drop", "hang", "node_offline", "offline", "no_token", "blind"}
         if unknown:
@@ -50,7 +50,7 @@ class Control:
         for node in pve.nodes:
             pve.set_node_offline(node, bool(wanted.get("node_offline")))
         self.switch_tokens(off=bool(wanted.get("no_token")))
-        # Whoever is not root has no privilege anywhere then.
+        # With an empty ACL, users other than root have no privileges.
         pve.acl = {} if wanted.get("blind") else None
         async with self.changing:
             if wanted.get("offline"):
@@ -69,7 +69,7 @@ class Control:
             kept.clear()
 
     async def put_vm(self, request):
-        """Set how one VM behaves: its measured values, how long it takes, what goes wrong with it."""
+        """Sets the behavior of a VM: its metrics, the duration of its tasks, and errors."""
         vm = self.pve.vm(int(request.match_info["vmid"]))
         if vm is None:
             raise web.HTTPNotFound(text="no such VM")
@@ -80,7 +80,7 @@ class Control:
         return web.json_response({})
 
     async def post_restart(self, request):
-        """Close every connection and the port, then listen again after `seconds` (default 0)."""
+        """Closes all connections and the port, and listens again after `seconds` (default 0)."""
         seconds = (await request.json()).get("seconds", 0) if request.can_read_body else 0
         async with self.changing:
             await self.pve.stop()
@@ -89,7 +89,7 @@ class Control:
         return web.json_response({})
 
     async def get_requests(self, request):
-        """What was asked of Proxmox: [method, path, body] each, oldest first."""
+        """The requests that Proxmox has received: [method, path, body] each, oldest first."""
         return web.json_response([[method, path, body.decode(errors="replace")]
                                   for method, path, body in self.pve.requests])
 

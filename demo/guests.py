@@ -1,11 +1,11 @@
-"""What stands in the demo's Proxmox: VMs, containers, snapshots, ISO images, templates, storages."""
+"""The content of the demo's Proxmox: VMs, containers, snapshots, ISO images, templates, storages."""
 
 import time
 
 GIB = 1024 ** 3
 DAY = 86400
 
-# name, tags, status as the list shows it, cores, MiB of memory, GiB of disk, days since start
+# name, tags, status, cores, MiB of memory, GiB of disk, days since start
 VMS = {
     1000: ("gateway", "admin", "running", 2, 2048, 16, 12),
     1001: ("directory", "admin", "running", 2, 4096, 32, 12),
@@ -19,7 +19,7 @@ VMS = {
     1022: ("old-mail", "vuln", "stopped", 1, 512, 8, 0),
     1023: ("plant-hmi", "ot;vuln", "paused", 1, 1024, 8, 2),
 }
-# With these each example of the API has guests of its own to work on.
+# Additional VMs, so that each example of the API has its own guests.
 MORE_VMS = {
     1013: ("analyst-04", "student", "paused", 2, 4096, 32, 1),
     1014: ("analyst-05", "student", "stopped", 2, 4096, 32, 0),
@@ -31,7 +31,7 @@ MORE_VMS = {
     1024: ("printer", "ot;vuln", "stopped", 1, 512, 8, 0),
     1025: ("kiosk", "ot;vuln", "stopped", 1, 512, 8, 0),
 }
-# What the bundles in playbooks/bundles have made: names and tags are those of their vms.yml.
+# The VMs that the bundles in playbooks/bundles create, with the names and tags of their vms.yml.
 GROUPS = {
     "admin": (5000, ("admin-wazuh", "admin-web-api-kong", "admin-web-builder-api", "admin-web-deployer-ui",
                      "admin-web-emp")),
@@ -39,7 +39,7 @@ GROUPS = {
     "student": (5200, ("student-box-01",)),
 }
 CONTAINERS = {1100: ("resolver", "admin", "running"), 1101: ("scoreboard", "admin", "stopped")}
-# A second node makes it a cluster; it has one VM of its own.
+# A second node with one VM makes it a cluster.
 OTHER_NODE = "px-testing-2"
 OTHER_VM = (1200, "standby", "admin", "stopped", 2, 2048, 16, 0)
 TEMPLATE = 9000
@@ -51,7 +51,7 @@ TEMPLATES = {"debian-12-standard_12.7-1_amd64.tar.zst": 121, "alpine-3.21-defaul
 
 
 def furnish(pve, node, small=False):
-    """Put nodes, storages and guests into an empty fake; fewer guests if it is to be `small`."""
+    """Adds nodes, storages and guests to an empty fake; fewer guests if `small`."""
     pve.nodes = {node: {"online": True}, OTHER_NODE: {"online": True}}
     pve.storages = {
         "local": {"type": "dir", "path": "/var/lib/vz", "content": "iso,vztmpl,backup,snippets", "active": 1,
@@ -108,7 +108,7 @@ def add_vm(pve, node, number, name, tags, status, cores, memory, disk, days):
 
 
 def add_template(pve, node):
-    """A Debian with cloud-init, for the bundles that make VMs."""
+    """Adds a Debian template with cloud-init, for the bundles that create VMs."""
     vm = pve.add_vm(
         TEMPLATE, "debian-12-cloud", node=node, template=True,
         config={
@@ -123,7 +123,7 @@ def add_template(pve, node):
 
 
 def add_snapshots(vm):
-    """Two, the second made on top of the first."""
+    """Adds two snapshots; the first is the parent of the second."""
     parent = None
     for name, description, days in (("clean", "As installed.", 30), ("before-exercise", "Ready for students.", 2)):
         vm.snapshots[name] = {
@@ -139,7 +139,7 @@ def add_second_card(vm):
 
 
 def add_firewall(config):
-    """A rule and an alias, so that there is something to list and to delete."""
+    """Adds a rule and an alias, to list and to delete."""
     config["aliases"]["scanners"] = {"name": "scanners", "cidr": "10.42.99.0/24", "ipversion": 4,
                                      "comment": "who may scan"}
     config["rules"].append({"type": "in", "action": "ACCEPT", "proto": "icmp", "enable": 1, "comment": "ping"})

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A Proxmox to play with: the PVE 9 API of node px-testing on a loopback address, over TLS.
+"""A fake Proxmox: the PVE 9 API of node px-testing on a loopback address, over TLS.
 
-Prints one line of JSON when it is ready, writes an inventory that points at
-itself, and takes both away again when it ends. See README.md beside this file.
+Writes a certificate and an inventory for itself, prints a line of JSON when it
+is ready, and removes the files when it exits. See README.md in this directory.
 """
 
 import argparse
@@ -28,7 +28,7 @@ USER = "root@pam"
 TOKEN_ID = "demo"
 
 INVENTORY = """\
-# Written by the demo's Proxmox, which removes it when it ends.
+# Written by the demo's Proxmox, which removes it when it exits.
 all:
   children:
     range42_infrastructure:
@@ -45,8 +45,8 @@ all:
               proxmox_api_token_secret: {token_secret}
               proxmox_validate_certs: true
               proxmox_ca_file: {cert}
-    # Three names for this machine, to try ping and the bundles on. Our bundles
-    # say what they would do and leave it as it is.
+    # Three names for this machine, to try out ping and the bundles. With
+    # range42_plan_only, our bundles change nothing and print what they would do.
     demo_linux:
       hosts:
         demo-linux-01:
@@ -61,7 +61,7 @@ all:
 
 
 class DemoPve(FakePve):
-    """fakepve, with faults that can be switched on from outside (faults.py)."""
+    """fakepve with fault injection (faults.py)."""
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -69,8 +69,8 @@ class DemoPve(FakePve):
 
     async def start(self, certfile, keyfile):
         await super().start(certfile, keyfile)
-        # aiohttp would wait a minute for answers that are under way; a Proxmox
-        # that goes away does not.
+        # By default aiohttp waits up to a minute for pending responses. A failing
+        # Proxmox does not.
         self.runner._shutdown_timeout = 0.1
 
     async def _answer(self, request, handler, generic, path_node):
@@ -89,18 +89,18 @@ def remove(paths):
         try:
             os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
         except OSError:
-            pass  # gone already, or a folder that holds something of another's
+            pass  # removed already, or a directory with files of others
 
 
 def end_of(options):
-    """An event that is set when the demo is to end."""
+    """Returns an event that is set when the demo must exit."""
     loop, end = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, end.set)
     if options.eof_fd is None:
         loop.add_signal_handler(signal.SIGINT, end.set)
     else:
-        # Ctrl-C in a terminal reaches the server too, which is to end first.
+        # Ctrl-C in a terminal reaches the server too, which must exit first.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.set_blocking(options.eof_fd, False)
 
@@ -135,22 +135,22 @@ async def serve(options, made):
     os.makedirs(inventory, mode=0o700, exist_ok=True)
     write_private(hosts, INVENTORY.format(**ready))
     print(json.dumps(ready), flush=True)
-    # Nothing is taken down in order: the loop ends, and what is under way with it.
+    # No graceful shutdown: pending requests end with the event loop.
     await end.wait()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dir", required=True, help="where the certificate and the inventory go; made if missing")
-    parser.add_argument("--port", type=int, default=0, help="port of the API (default: 0, a free one)")
+    parser.add_argument("--dir", required=True, help="directory for the certificate and the inventory; created if missing")
+    parser.add_argument("--port", type=int, default=0, help="port of the API (default: 0, any free port)")
     parser.add_argument("--eof-fd", type=int, metavar="N",
-                        help="end when this descriptor reads end-of-file, and leave Ctrl-C to others")
+                        help="exit when this descriptor reaches end of file, and ignore Ctrl-C")
     parser.add_argument("--time-scale", type=float, default=0.05,
-                        help="seconds that a second of Proxmox's work takes here (default 0.05; 0: none at all)")
-    parser.add_argument("--small", action="store_true", help="a dozen guests only, and none of the bundles' groups")
+                        help="duration of one second of a Proxmox task (default: 0.05; with 0, tasks finish at once)")
+    parser.add_argument("--small", action="store_true", help="only a dozen guests, without the groups of the bundles")
     options = parser.parse_args()
     options.dir = os.path.abspath(options.dir)
-    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # it would tell of every connection cut by a fault
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # it logs every connection that a fault closes
     made = [] if os.path.isdir(options.dir) else [options.dir]
     os.makedirs(options.dir, mode=0o700, exist_ok=True)
     try:

@@ -1,7 +1,7 @@
-"""The warm engine: a Python that has Ansible loaded and forks itself for every playbook run.
+"""The warm engine: a Python process that has Ansible loaded and forks for every playbook run.
 
-The server starts it with the interpreter of its own `ansible-runner` and speaks
-to it over stdin and stdout. See forkserver/__init__.py for what is where.
+The API server starts it with the interpreter of its `ansible-runner` and talks
+to it over stdin and stdout. See forkserver/__init__.py for an overview.
 """
 
 from forkserver import server

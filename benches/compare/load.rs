@@ -1,4 +1,4 @@
-//! Throughput: how much a server does when it is asked by many at once.
+//! Throughput under concurrent load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,16 +11,16 @@ use tokio::net::TcpStream;
 
 use super::{LOAD_TIME, REQUEST_CLIENTS, RUN_CLIENTS, RUNS_TIME, Server};
 
-/// A request that starts nothing.
+/// A request that starts no run.
 #[derive(Clone, Copy)]
 pub enum Kind {
-    /// A body with three errors, refused with 422.
+    /// A body with three errors, rejected with 422.
     Invalid,
-    /// The document.
+    /// The OpenAPI document.
     Document,
 }
 
-/// Runs that ended within a minute, from those of a shorter time.
+/// Measures how many runs complete per minute.
 pub async fn runs_per_minute(server: &Server, node: &str) -> f64 {
     let body = json!({ "proxmox_node": node });
     let (count, seconds) = repeat(RUN_CLIENTS, RUNS_TIME, || {
@@ -31,9 +31,9 @@ pub async fn runs_per_minute(server: &Server, node: &str) -> f64 {
     count as f64 * 60.0 / seconds
 }
 
-/// Answers per second. The two ends share this machine's processors, so the client is as thin
-/// as it can be: it sends the same bytes again and again, and reads no more of an answer than
-/// where it ends.
+/// Measures how many requests are handled per second. Client and server share the processors of
+/// this machine, so the client does little work: it sends the same bytes repeatedly, and parses
+/// only the status and the length of a response.
 pub async fn requests_per_second(server: &Server, kind: Kind) -> f64 {
     let body = json!({ "proxmox_node": "a b", "vm_id": {}, "vm_cores": "x" }).to_string();
     let (method, path, body, status) = match kind {
@@ -66,7 +66,7 @@ pub async fn requests_per_second(server: &Server, kind: Kind) -> f64 {
     answers as f64 / began.elapsed().as_secs_f64()
 }
 
-/// Reads one answer, which must say how long it is, and returns its status.
+/// Reads one response, which must have a `Content-Length`, and returns its status.
 async fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> u16 {
     answer.clear();
     let head = loop {
@@ -89,10 +89,15 @@ async fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> u16 {
 }
 
 async fn receive(stream: &mut TcpStream, answer: &mut Vec<u8>) {
-    assert_ne!(stream.read_buf(answer).await.expect("an answer"), 0, "the server hung up");
+    assert_ne!(
+        stream.read_buf(answer).await.expect("an answer"),
+        0,
+        "the server closed the connection"
+    );
 }
 
-/// Lets `clients` repeat a request for some time; answers how many succeeded in how long.
+/// Repeats a request with `clients` concurrent clients for `time`. Returns how many succeeded, and
+/// the elapsed seconds.
 async fn repeat<F, R>(clients: usize, time: Duration, request: F) -> (u64, f64)
 where
     F: Fn() -> R,
@@ -101,7 +106,7 @@ where
     let done = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
-    // Each client sends one request after the other until time is up.
+    // Each client has one request in flight until the time is up.
     for _ in 0..clients {
         tasks.spawn(request());
     }

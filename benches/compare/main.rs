@@ -1,15 +1,15 @@
-//! Measures a server from the outside, or two side by side.
+//! Measures one server from the outside, or compares two.
 //!
 //! ```text
 //! cargo bench --bench compare -- URL [URL] [--start COMMAND]... [--node NODE] [--rounds N]
 //! ```
 //!
-//! With `--start`, once for each URL and in their order, the servers are started here, which
-//! measures the time to their first answer and the memory of one that has done nothing yet.
+//! `--start`, given once per URL in the same order, starts the servers. This also measures the time
+//! to the first response and the memory of an idle server.
 //!
-//! Every request is real and changes what is behind the server: point it at a demo. Two
-//! servers are measured in turns, round by round, so that what else the machine does falls on
-//! both. The figures of a server on this machine include the memory of its processes.
+//! All requests are real and change the Proxmox behind the server, so use a demo. Two servers are
+//! measured alternately, so that other load on the machine affects both. Memory is measured only
+//! if the server runs on this machine.
 
 mod load;
 mod memory;
@@ -24,37 +24,38 @@ use serde_json::{Value, json};
 use started::Started;
 use table::{Figure, Table};
 
-/// How long each measurement of throughput lasts, and how often each server has its turn.
+/// The duration of one measurement of throughput.
 const LOAD_TIME: Duration = Duration::from_secs(2);
+/// The number of measurements of throughput per server.
 const LOAD_ROUNDS: usize = 10;
-/// How long runs are started for, to count those that end.
+/// How long runs are started to measure their throughput.
 const RUNS_TIME: Duration = Duration::from_secs(20);
-/// Clients that start runs at the same time.
+/// The number of concurrent clients that start runs.
 const RUN_CLIENTS: usize = 8;
-/// Connections that send requests which start nothing.
+/// The number of concurrent connections for requests that start no run.
 const REQUEST_CLIENTS: usize = 32;
 
 #[derive(Parser)]
 struct Arguments {
-    /// Base URLs: ours, and another server's to compare with.
+    /// Base URLs of the server and, optionally, of another to compare with.
     #[arg(required = true, num_args = 1..=2)]
     urls: Vec<String>,
-    /// A command that starts the server of the first URL; again for the second one.
+    /// A shell command that starts the server; once per URL.
     #[arg(long)]
     start: Vec<String>,
-    /// The node.
+    /// The Proxmox node.
     #[arg(long, default_value = "px-testing")]
     node: String,
-    /// A stopped guest, which is started and switched off again.
+    /// The id of a stopped guest, which is started and stopped again.
     #[arg(long, default_value = "1003")]
     guest: String,
-    /// The id of a guest that is made and deleted; it must be free.
+    /// An unused id, for a guest that is created and deleted.
     #[arg(long, default_value = "4999")]
     new_guest: String,
-    /// Rounds of each single request.
+    /// The number of samples of each single request.
     #[arg(long, default_value_t = 12)]
     rounds: usize,
-    /// Given by `cargo bench`.
+    /// Passed by `cargo bench`; ignored.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -72,7 +73,7 @@ impl Server {
         match request.send().await {
             Ok(response) => {
                 let status = response.status().as_u16();
-                // The time of an answer includes its body.
+                // The measured time includes the body.
                 let _ = response.bytes().await;
                 status
             }
@@ -80,12 +81,12 @@ impl Server {
         }
     }
 
-    /// Where it listens.
+    /// The host and port.
     fn address(&self) -> &str {
         self.base.split("//").nth(1).expect("a URL with a scheme")
     }
 
-    /// Where the time of the newest run of an operation went, if the server says so.
+    /// The phases of the operation's latest run, if the server reports them.
     async fn phases(&self, operation: &str) -> Option<String> {
         let url = format!("{}/v0/admin/runs?limit=1&operation={operation}", self.base);
         let runs: Value = self.http.get(url).send().await.ok()?.json().await.ok()?;
@@ -94,7 +95,7 @@ impl Server {
         Some(phases.collect::<Vec<_>>().join(", "))
     }
 
-    /// Sends a request that must succeed and answers how long that took.
+    /// Sends a request that must succeed, and returns its duration.
     async fn timed(&self, method: Method, path: &str, body: &Value) -> Duration {
         let began = Instant::now();
         let status = self.send(method, path, body).await;
@@ -122,7 +123,7 @@ async fn main() {
     runs(&arguments, &servers, &mut table).await;
     for server in &servers {
         if let Some(phases) = server.phases("post_proxmox_vms_list").await {
-            eprintln!("{}: where the time of a vms/list goes, in ms: {phases}", server.base);
+            eprintln!("{}: phases of a vms/list, in ms: {phases}", server.base);
         }
     }
     let mut rates = Vec::new();
@@ -146,14 +147,14 @@ async fn main() {
     table.print();
 }
 
-/// Starts those servers that are to be started.
+/// Starts the servers that have a start command.
 async fn start(arguments: &Arguments, servers: &[Server], table: &mut Table) -> Vec<Started> {
     let mut times = vec![Vec::new(); servers.len()];
     let mut started = Vec::new();
     for round in 0..arguments.rounds {
         for (index, command) in arguments.start.iter().enumerate() {
             let server = Started::start(command, &servers[index]).await;
-            times[index].push(server.first_answer);
+            times[index].push(server.first_response);
             if round + 1 == arguments.rounds {
                 started.push(server);
             }
@@ -164,12 +165,12 @@ async fn start(arguments: &Arguments, servers: &[Server], table: &mut Table) -> 
             true => Figure::none(),
             false => Figure::of_times(times),
         };
-        table.add("first answer after the start", "ms", false, times.iter().map(figure).collect());
+        table.add("first response after start", "ms", false, times.iter().map(figure).collect());
     }
     started
 }
 
-/// Single runs, one at a time, the servers in turns.
+/// Measures single runs, one at a time, alternating between the servers.
 async fn runs(arguments: &Arguments, servers: &[Server], table: &mut Table) {
     let node = &arguments.node;
     let list = json!({ "proxmox_node": node });

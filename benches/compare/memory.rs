@@ -1,12 +1,12 @@
-//! The memory of a server on this machine: of the process that listens, and of its descendants.
+//! The memory of a server on this machine: the listening process and its descendants.
 
 use std::collections::HashMap;
 use std::fs;
 
 use super::table::Figure;
 
-/// The proportional set size of all processes of the server behind `base`, in MiB; none where
-/// it does not run on this machine or belongs to somebody else.
+/// Returns the proportional set size of all processes of the server at `base`, in MiB, if it runs
+/// on this machine as the same user.
 pub fn of_server(base: &str) -> Figure {
     let port = base.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
     let Some(pid) = port.and_then(listener) else { return Figure::none() };
@@ -30,7 +30,7 @@ fn listener(port: u16) -> Option<u32> {
         .map(|file| fs::read_to_string(file).unwrap_or_default());
     let inode = tables.iter().flat_map(|table| table.lines()).find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        // 0A is LISTEN.
+        // 0A is TCP_LISTEN (include/net/tcp_states.h).
         (fields.get(1)?.ends_with(&wanted) && *fields.get(3)? == "0A").then(|| fields[9].to_owned())
     })?;
     let socket = format!("socket:[{inode}]");
@@ -50,7 +50,7 @@ fn processes() -> impl Iterator<Item = u32> {
 fn parents() -> HashMap<u32, u32> {
     let parent = |pid: u32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name in parentheses can hold anything, so the fields are counted after it.
+        // The command name in parentheses can contain anything, so count fields after it.
         stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
     };
     processes().filter_map(|pid| Some((pid, parent(pid)?))).collect()

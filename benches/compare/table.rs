@@ -1,30 +1,30 @@
-//! The table that is printed.
+//! The table of results.
 
 use std::time::Duration;
 
-/// A measured figure: its median, and the least and the greatest value.
+/// A measured figure: median, minimum and maximum.
 #[derive(Clone)]
 pub struct Figure {
     values: Option<(f64, f64, f64)>,
 }
 
 impl Figure {
-    /// Nothing could be measured.
+    /// A figure that could not be measured.
     pub fn none() -> Self {
         Self { values: None }
     }
 
-    /// One value, measured once.
+    /// A single measurement.
     pub fn one(value: f64) -> Self {
         Self { values: Some((value, value, value)) }
     }
 
-    /// The median of some times, in milliseconds.
+    /// The median of durations, in milliseconds.
     pub fn of_times(times: &[Duration]) -> Self {
         Self::of(times.iter().map(|time| time.as_secs_f64() * 1000.0).collect())
     }
 
-    /// The median of some values.
+    /// The median of values.
     pub fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let (least, greatest) = (values[0], values[values.len() - 1]);
@@ -40,14 +40,14 @@ impl Figure {
     }
 }
 
-/// Rows of figures, one column for each server.
+/// Rows of figures, with one column per server.
 pub struct Table {
     head: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table for these servers.
+    /// Creates a table for these servers.
     pub fn new(urls: &[String]) -> Self {
         let mut head = vec!["figure".to_owned(), "unit".to_owned()];
         head.extend(urls.iter().cloned());
@@ -57,7 +57,7 @@ impl Table {
         Self { head, rows: Vec::new() }
     }
 
-    /// Adds a row; `more_is_better` says which way the ratio is good.
+    /// Adds a row. `more_is_better` tells how to read the ratio.
     pub fn add(&mut self, name: &str, unit: &str, more_is_better: bool, figures: Vec<Figure>) {
         let mut row = vec![name.to_owned(), unit.to_owned()];
         row.extend(figures.iter().map(Figure::text));
@@ -71,7 +71,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Prints it as Markdown.
+    /// Prints the table as Markdown.
     pub fn print(&self) {
         println!("| {} |", self.head.join(" | "));
         println!("|{}", " --- |".repeat(self.head.len()));

@@ -1,19 +1,18 @@
-"""Playbook runs without Python starting, importing and reading its own documentation each time.
+"""Playbook runs without the cost of starting Python, importing modules and parsing Ansible's own YAML.
 
-Nearly all of the fixed cost of a run is `ansible-runner` and `ansible-playbook`
-importing modules and parsing the YAML that comes with Ansible. This package does
-it once and forks for each job. What runs is the real ansible-runner and the real
-ansible-playbook; a fork starts from the state of a Python that has run nothing.
+Most of the fixed cost of a run is spent by `ansible-runner` and `ansible-playbook`
+on importing modules and parsing the YAML that ships with Ansible. This package does
+both once and forks for each job. A job executes the real ansible-runner and the real
+ansible-playbook; a fork inherits a Python process that has not run any job.
 
-    server     the long-lived process: jobs in, process ids and exit codes out
-    job        one job's `ansible-runner run`, a fork of the server
-    playbook   its ansible-playbook, a fork of the job
-    rehearsal  a playbook run once at the start, to learn what runs import and parse
-    warmth     what the rehearsal taught, prepared in the server for every fork
-    fitness    which jobs may run warm, and when the server is out of date
-    kernel     the three things that only the C library can do
+    server         the long-lived process: receives jobs, reports process IDs and exit codes
+    job            the `ansible-runner run` of one job, a fork of the server
+    playbook       its ansible-playbook, a fork of the job
+    warm_up        a playbook run at startup that records what runs import and parse
+    preloaded      the recorded modules and texts, loaded in the server for all forks
+    compatibility  which jobs can use a fork, and when the server is out of date
+    kernel         kernel features for which Python has no function
 
-The rule for all of it: nothing is cached but modules of the Python installation
-and parsed texts that come with Ansible. Neither depends on a job, so there is
-nothing that one job could leave to the next.
+Only modules of the Python installation and parsed texts that ship with Ansible are
+cached. Neither depends on a job, so no job can affect a later one.
 """

@@ -1,4 +1,4 @@
-"""One job: `ansible-runner run` in a fork of the server, with everything of its own."""
+"""One job: `ansible-runner run` in a fork of the server."""
 
 import atexit
 import os
@@ -12,23 +12,23 @@ from ansible_runner.__main__ import main as ansible_runner
 from . import kernel, playbook
 
 
-def perform(job, server, announce, shown, warmth, report):
-    """Becomes the job's ansible-runner. Never returns: what called it belongs to the server."""
+def perform(job, server, announce, title, preloaded, report):
+    """Runs the job's ansible-runner. Never returns, because the caller's code belongs to the server."""
     code = 1
     try:
         os.setsid()
         kernel.adopt_orphans()
-        shown.as_run(job["run_id"])
-        # From here on this process can be found by its run's id, and only now the server tells
-        # of it. Where the server has died before, nobody knows of it, and it must do nothing.
+        title.set_run_id(job["run_id"])
+        # From here on this process can be found by its run ID, so the server may report it. If
+        # the server has died, the process is unknown to the API server and must not do anything.
         if os.getppid() != server:
             os._exit(code)
         os.close(announce)
-        shown.as_command("ansible-runner", *job["arguments"])
+        title.set_command("ansible-runner", *job["arguments"])
         os.chdir(job["folder"])
         attach_to_log(job["log"])
         sys.argv = ["ansible-runner", *job["arguments"]]
-        pexpect.spawn = spawn_for(shown, warmth, report)
+        pexpect.spawn = spawn_for(title, preloaded, report)
         code = exit_code(lambda: ansible_runner(job["arguments"]))
     except BaseException:
         traceback.print_exc()
@@ -37,39 +37,39 @@ def perform(job, server, announce, shown, warmth, report):
 
 
 def attach_to_log(path):
-    """Stdin from nowhere, stdout and stderr to the job's log."""
-    nowhere = os.open(os.devnull, os.O_RDONLY)
+    """Redirects stdin from /dev/null, and stdout and stderr to the job's log."""
+    null = os.open(os.devnull, os.O_RDONLY)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    for standard, opened in ((0, nowhere), (1, log), (2, log)):
+    for standard, opened in ((0, null), (1, log), (2, log)):
         os.dup2(opened, standard)
-    os.close(nowhere)
+    os.close(null)
     os.close(log)
 
 
-def spawn_for(shown, warmth, report):
-    """What ansible-runner starts ansible-playbook with, by a fork where the job allows it."""
+def spawn_for(title, preloaded, report):
+    """Returns a replacement for pexpect.spawn that runs ansible-playbook in a fork if the job allows it."""
 
     class Spawn(pexpect.spawn):
         def __init__(self, command, args, env, cwd, **options):
-            cold = warmth.why_cold(command, env, cwd)
+            cold = preloaded.why_cold(command, env, cwd)
             report(cold)
             if cold is None:
-                # Called in the child, between fork and exec; it never comes back.
-                options["preexec_fn"] = lambda: playbook.perform([command, *args], env, shown, warmth)
+                # Called in the child between fork and exec. Never returns.
+                options["preexec_fn"] = lambda: playbook.perform([command, *args], env, title, preloaded)
             super().__init__(command, args, env=env, cwd=cwd, **options)
-            # pexpect sleeps so long after it has closed the terminal, to let the
-            # process end. ansible-runner closes it when the process has ended.
+            # The time that pexpect sleeps after closing the terminal, to let the process
+            # exit. ansible-runner closes the terminal after the process has exited.
             self.ptyproc.delayafterclose = 0
 
     return Spawn
 
 
 def exit_code(program):
-    """Runs a program's main function to its end, as the interpreter does for a script."""
+    """Runs a main function and returns its exit code, like the interpreter does for a script."""
     try:
         code = program()
-    except SystemExit as left:
-        code = left.code
+    except SystemExit as exited:
+        code = exited.code
     if code is None or isinstance(code, int):
         return code or 0
     print(code, file=sys.stderr)
@@ -77,7 +77,7 @@ def exit_code(program):
 
 
 def end(code):
-    """Ends the process as Python does, short of taking its own memory down piece by piece."""
+    """Exits the process like Python does, but without freeing its memory object by object."""
     try:
         for thread in threading.enumerate():
             if thread is not threading.main_thread() and not thread.daemon:

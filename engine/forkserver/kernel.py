@@ -1,35 +1,35 @@
-"""What the kernel knows and shows of a process, where Python has no function to say it."""
+"""Kernel features for which Python has no function."""
 
 import ctypes
 import os
 
 PR_SET_CHILD_SUBREAPER = 36
 
-# The server is started with a value for this variable that is long enough for any run's id.
+# At the start of the server, this variable has a value as long as any run ID.
 RUN_ID = "RANGE42_RUN_ID"
 
-# Places in /proc/self/stat, from the field after the program's name.
+# Indexes in /proc/self/stat, counted from the field after the program name: proc_pid_stat(5).
 ARG_START, ARG_END, ENV_START, ENV_END = 45, 46, 47, 48
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def adopt_orphans():
-    """A descendant whose parent dies becomes a child of this process instead of init's.
+    """Makes this process, instead of init, the new parent of orphaned descendants.
 
-    So everything that a job started descends from the job for as long as it is
-    there, even when Ansible's worker in between has gone, and can be found.
+    All processes of a job thus stay its descendants and can be found, even if the
+    Ansible worker that started them has exited.
     """
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-class Shown:
-    """What /proc shows as environ and cmdline, by which a run's processes are found and told apart.
+class ProcessTitle:
+    """Changes /proc/self/environ and cmdline, by which the processes of a run are found.
 
-    The kernel shows there the memory that the program was started with, and a fork
-    inherits it: setting a variable makes a new string elsewhere and changes
-    nothing. So the memory itself is overwritten, in the fork's own copy of it.
+    The kernel reads both from the memory that it initialized at exec, and a fork
+    inherits that memory. Setting a variable allocates a new string elsewhere, so
+    the original memory is overwritten, in the fork's copy of it.
     """
 
     def __init__(self):
@@ -37,21 +37,21 @@ class Shown:
             fields = stat.read().rsplit(")", 1)[1].split()
         self.command = range(int(fields[ARG_START]), int(fields[ARG_END]))
         start, end = int(fields[ENV_START]), int(fields[ENV_END])
-        name, room = RUN_ID.encode() + b"=", len(os.environ[RUN_ID])
-        place = start + (b"\0" + ctypes.string_at(start, end - start)).index(b"\0" + name) + len(name)
-        self.run_id = range(place, place + room)
+        name, length = RUN_ID.encode() + b"=", len(os.environ[RUN_ID])
+        offset = start + (b"\0" + ctypes.string_at(start, end - start)).index(b"\0" + name) + len(name)
+        self.run_id = range(offset, offset + length)
 
-    def as_run(self, run_id):
-        """This process and all that it starts carry the run's id from here on."""
+    def set_run_id(self, run_id):
+        """Sets the run ID of this process and of all processes that it starts from here on."""
         if len(run_id) > len(self.run_id):
-            raise ValueError("no room for the run's id in the environment")
+            raise ValueError("the run ID does not fit into the environment")
         overwrite(self.run_id, run_id.encode())
         os.environ[RUN_ID] = run_id
 
-    def as_command(self, *words):
-        """This process is shown under this name, so far as there is room for it."""
+    def set_command(self, *words):
+        """Sets the command line of this process, truncated to the available space."""
         overwrite(self.command, b"\0".join(word.encode() for word in words)[:len(self.command) - 1])
 
 
-def overwrite(place, text):
-    ctypes.memmove(place.start, text.ljust(len(place), b"\0"), len(place))
+def overwrite(memory, text):
+    ctypes.memmove(memory.start, text.ljust(len(memory), b"\0"), len(memory))

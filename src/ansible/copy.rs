@@ -1,8 +1,8 @@
-//! Copying a tree of playbooks while others may change it.
+//! Copies a playbook tree that other processes may be modifying.
 //!
-//! Every folder and file is opened from the folder that it was listed in, and never through a
-//! symbolic link. So nobody who swaps a file for a link in mid-copy can make the copy hold what
-//! the link points to.
+//! Every directory and file is opened relative to its parent directory, without following
+//! symbolic links. Replacing a file with a link during the copy therefore cannot make the copy
+//! include the target of the link.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,32 +17,43 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, readlinkat, 
 use rustix::io::Errno;
 use thiserror::Error;
 
-/// What no playbook reads, wherever it is: a tree may hold others' repositories.
+/// Never needed by a playbook, at any depth: a tree may contain nested repositories.
 const NEVER_COPIED: &str = ".git";
 
-/// Folders at the top of a tree that no playbook reads and that can be large. Further down they
-/// may be anything: a bundle can be called `target`.
-const LEFT_OUT_AT_THE_TOP: [&str; 3] = [".venv", "node_modules", "target"];
+/// Directories at the top of a tree that no playbook needs and that can be large. Deeper in the
+/// tree the names have no special meaning: a bundle may be called `target`.
+const EXCLUDED_AT_TOP: [&str; 3] = [".venv", "node_modules", "target"];
 
-/// Why a tree was not copied.
+/// Why a tree could not be copied.
 #[derive(Debug, Error)]
 pub enum CopyError {
-    /// A folder, file or link became something else between being listed and being opened.
-    #[error("{} changed while it was copied for the run", .0.display())]
+    /// An entry changed its type between being listed and being opened.
+    #[error("{} changed while it was being copied for the run", .0.display())]
     Changed(PathBuf),
-    /// The system refused.
+    /// An I/O error.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// Copies a directory. A symbolic link stays a link: one that stays inside the directory leads
-/// to the copy's own file, and one that leaves it to where the operator pointed it.
+/// Copies a directory.
+///
+/// Symbolic links are copied as links. A link within the directory points to the copied file; a
+/// link out of the directory keeps its target.
+///
+/// # Errors
+///
+/// Returns [`CopyError::Changed`] if an entry was replaced during the copy, and
+/// [`CopyError::Io`] for any other failure.
+///
+/// # Blocking
+///
+/// Reads and writes files.
 pub fn copy_tree(from: &Path, to: &Path) -> Result<(), CopyError> {
     let folder = openat(CWD, from, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     copy_folder(from, Path::new(""), folder.map_err(io::Error::from)?, to)
 }
 
-/// Copies the open `folder`, which is `below` the top of `tree`.
+/// Copies the open directory `folder`, whose path in `tree` is `below`.
 fn copy_folder(tree: &Path, below: &Path, folder: OwnedFd, to: &Path) -> Result<(), CopyError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(to)?;
     for entry in Dir::read_from(&folder).map_err(io::Error::from)? {
@@ -53,7 +64,7 @@ fn copy_folder(tree: &Path, below: &Path, folder: OwnedFd, to: &Path) -> Result<
         }
         let (below, target) = (below.join(name), to.join(name));
         match copy_entry(tree, &folder, (name, entry.file_type()), &below, &target) {
-            // It was removed since it was listed, and then it is not part of the tree.
+            // The entry was removed after it was listed, so it is no longer part of the tree.
             Err(CopyError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
             copied => copied?,
         }
@@ -71,7 +82,7 @@ fn copy_entry(
     let changed = |error: Errno| changed(error, below);
     let kind = kind(folder, name, listed).map_err(changed)?;
     if kind.is_dir() {
-        if is_left_out(below) {
+        if is_excluded(below) {
             return Ok(());
         }
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -84,17 +95,17 @@ fn copy_entry(
     } else if kind.is_file() {
         copy_file(folder.as_fd(), name, below, target)
     } else {
-        // No playbook reads a pipe, a socket or a device.
+        // Pipes, sockets and devices are of no use to a playbook.
         Ok(())
     }
 }
 
-/// Whether the folder that is `below` the top of the tree stays where it is.
-fn is_left_out(below: &Path) -> bool {
-    below.ends_with(NEVER_COPIED) || LEFT_OUT_AT_THE_TOP.iter().any(|name| below == Path::new(name))
+/// Returns true if the directory is not copied.
+fn is_excluded(below: &Path) -> bool {
+    below.ends_with(NEVER_COPIED) || EXCLUDED_AT_TOP.iter().any(|name| below == Path::new(name))
 }
 
-/// What an entry is; some file systems do not say it where they list it.
+/// Returns the type of an entry. Some file systems do not report it in the listing.
 fn kind(folder: &OwnedFd, name: &OsStr, listed: FileType) -> Result<FileType, Errno> {
     if listed != FileType::Unknown {
         return Ok(listed);
@@ -109,7 +120,7 @@ fn copy_file(
     below: &Path,
     target: &Path,
 ) -> Result<(), CopyError> {
-    // Without NONBLOCK, a pipe that took the file's place would be waited for.
+    // Without NONBLOCK, opening a pipe that replaced the file would wait for a writer.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(folder, name, flags, Mode::empty()).map_err(|e| changed(e, below))?;
     let mut source = File::from(file);
@@ -117,14 +128,14 @@ fn copy_file(
     if !found.is_file() {
         return Err(CopyError::Changed(below.to_owned()));
     }
-    // The service reads it whoever owned it; a script stays one.
+    // Readable by the service whatever the original mode; a script stays executable.
     let mode = 0o600 | (found.permissions().mode() & 0o100);
     let mut copy = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(target)?;
     io::copy(&mut source, &mut copy)?;
     Ok(())
 }
 
-/// What it means that an entry which was just listed cannot be opened as what it was.
+/// Interprets an error from opening an entry as the type that the listing reported.
 fn changed(error: Errno, below: &Path) -> CopyError {
     match error {
         Errno::LOOP | Errno::NOTDIR | Errno::INVAL => CopyError::Changed(below.to_owned()),
@@ -132,8 +143,8 @@ fn changed(error: Errno, below: &Path) -> CopyError {
     }
 }
 
-/// Where the copy of a link must point: a relative path that climbs out of the tree would lead
-/// somewhere else from the copy, so it is made absolute.
+/// Returns the target for the copy of a link. A relative target outside of the tree is made
+/// absolute, because it would resolve to another path from the copy.
 fn link_target(tree: &Path, below: &Path, target: &Path) -> PathBuf {
     let mut depth = below.components().count() as isize - 1;
     let leaves = target.is_relative()

@@ -1,4 +1,4 @@
-//! Job events as ansible-runner writes them, and what a client reads out of them.
+//! Job events as ansible-runner writes them, and the text and results they carry.
 
 use std::sync::LazyLock;
 
@@ -6,21 +6,21 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// One job event, a file of `artifacts/<ident>/job_events`.
+/// One job event, a file in `artifacts/<ident>/job_events`.
 ///
-/// Members that the service does not read are left where they are, in the text of the event.
+/// Only the members that the service reads are parsed; the file is stored in full.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct JobEvent {
-    /// Its number in the run, from 1.
+    /// The number of the event in its run, counted from 1.
     #[serde(default)]
     pub counter: u64,
-    /// Its kind, such as `runner_on_ok`.
+    /// The kind of the event, such as `runner_on_ok`.
     #[serde(default)]
     pub event: String,
-    /// The text that Ansible printed with it, colours included.
+    /// The text that Ansible printed for the event, with ANSI colors.
     #[serde(default)]
     pub stdout: Option<String>,
-    /// What happened: host, task, result.
+    /// Host, task and result.
     #[serde(default)]
     pub event_data: Option<EventData>,
 }
@@ -28,7 +28,7 @@ pub struct JobEvent {
 /// The part of `event_data` that the service reads.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct EventData {
-    /// The host that the event is about.
+    /// The host.
     #[serde(default)]
     pub host: Option<String>,
     /// The name of the task.
@@ -37,21 +37,21 @@ pub struct EventData {
     /// The module's result.
     #[serde(default)]
     pub res: Option<Value>,
-    /// A failure that the playbook said to ignore.
+    /// Whether the playbook ignores the failure.
     #[serde(default)]
     pub ignore_errors: Option<bool>,
-    /// Seconds that the task took.
+    /// The duration of the task in seconds.
     #[serde(default)]
     pub duration: Option<f64>,
-    /// Counts per host, in `playbook_on_stats` only.
+    /// Task counts per host, in `playbook_on_stats` only.
     #[serde(flatten)]
     pub stats: Stats,
 }
 
-/// The recap: for each kind of outcome, how many tasks each host had of it.
+/// The recap: for each outcome, the number of tasks per host.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Stats {
-    /// Tasks that ended well.
+    /// Tasks that succeeded.
     #[serde(default)]
     pub ok: Option<Value>,
     /// Tasks that changed something.
@@ -60,22 +60,22 @@ pub struct Stats {
     /// Tasks that failed.
     #[serde(default)]
     pub failures: Option<Value>,
-    /// Tasks whose host did not answer.
+    /// Tasks whose host was unreachable.
     #[serde(default)]
     pub dark: Option<Value>,
 }
 
 impl JobEvent {
-    /// The module's result, where the event has one that is an object.
-    fn result(&self) -> Option<&serde_json::Map<String, Value>> {
+    /// Returns the module's result if it is an object.
+    pub(super) fn result(&self) -> Option<&serde_json::Map<String, Value>> {
         self.event_data.as_ref()?.res.as_ref()?.as_object()
     }
 }
 
-/// The values under `action` in the results of successful tasks, in order, as they are.
+/// Returns the values of the member `action` in the results of successful tasks, in order.
 ///
-/// Only `runner_on_ok` counts, and only the top level of the result: facts, loop items and
-/// failures may carry the same name and mean something else.
+/// Reads `runner_on_ok` events and the top level of the result only: facts, loop items and
+/// failures may have a member of the same name with another meaning.
 pub fn extract<'a>(events: impl IntoIterator<Item = &'a JobEvent>, action: &str) -> Vec<Value> {
     events
         .into_iter()
@@ -84,16 +84,17 @@ pub fn extract<'a>(events: impl IntoIterator<Item = &'a JobEvent>, action: &str)
         .collect()
 }
 
-/// Removes ANSI escape sequences: ESC, a character of the C1 set, and what may follow it as
-/// parameters up to a final character. Only CSI (`ESC [`) has parameters by the standard; that
-/// the others lose them too is what clients of the contract see.
+/// Removes ANSI escape sequences: ESC, a C1 character, parameters and a final character.
+///
+/// By ECMA-48 only CSI (`ESC [`) takes parameters. The contract removes them after every C1
+/// character, so this function does the same.
 pub fn strip_ansi(text: &str) -> String {
     static ANSI: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"\x1b[@-_][0-?]*[ -/]*[@-~]").expect("a constant"));
     ANSI.replace_all(text, "").into_owned()
 }
 
-/// Blanks as Python's `str.strip` knows them, which adds four separators to Unicode's.
+/// Trims like Python's `str.strip`, which also removes the separators U+001C to U+001F.
 fn python_trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
 }
@@ -105,8 +106,8 @@ fn is_break(c: char) -> bool {
     )
 }
 
-/// Splits as Python's `str.splitlines` does: at CRLF, and at each of ten single characters.
-fn split_lines(text: &str) -> Vec<String> {
+/// Splits like Python's `str.splitlines`: at CRLF and at each of ten single characters.
+pub(super) fn split_lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find(is_break) {
@@ -125,49 +126,10 @@ fn split_lines(text: &str) -> Vec<String> {
     lines
 }
 
-/// The one line that says why a run failed.
+/// Splits the text of one event into the lines that are stored, with ANSI colors.
 ///
-/// Ansible prints a failed task as `fatal: [host]: FAILED! => {…}`; the sentence in the result's
-/// `msg` takes the place of the object. A failure that the playbook ignores is not the reason.
-/// Without a failed task it is the first error of ansible-playbook itself, and without that
-/// the exit code.
-#[derive(Debug, Clone, Default)]
-pub struct FailureLine {
-    task: Option<String>,
-    marked: Option<String>,
-    error: Option<String>,
-}
-
-impl FailureLine {
-    /// Looks at the next event of the run.
-    pub fn see(&mut self, event: &JobEvent) {
-        if self.task.is_some() {
-            return;
-        }
-        self.task = failed_task(event);
-        for line in split_lines(&strip_ansi(event.stdout.as_deref().unwrap_or_default())) {
-            let has = |marks: &[&str]| marks.iter().any(|mark| line.contains(mark));
-            if self.marked.is_none() && has(&["fatal:", "FAILED"]) {
-                self.marked = Some(line.trim().to_owned());
-            } else if self.error.is_none() && has(&["ERROR! ", "[ERROR]: "]) {
-                self.error = Some(line.trim().to_owned());
-            }
-        }
-    }
-
-    /// The line, for a run that ended with `rc`.
-    pub fn line(self, rc: Option<i32>) -> String {
-        self.task.or(self.marked).or(self.error).unwrap_or_else(|| match rc {
-            Some(rc) => format!("the playbook failed with exit code {rc}"),
-            None => "the playbook ended without an exit code".to_owned(),
-        })
-    }
-}
-
-/// The lines of one event's text as they are kept: colours included, one string a line.
-///
-/// The text of a run is that of its events joined by line feeds. A carriage return at the end
-/// of an event makes one line break with the line feed that follows.
+/// The log of a run is the text of its events joined by line feeds. A carriage return at the end
+/// of an event and the line feed that follows it are a single line break.
 pub fn raw_lines(stdout: &str) -> Vec<String> {
     let text = stdout.strip_suffix('\r').unwrap_or(stdout);
     let mut lines = split_lines(text);
@@ -177,38 +139,18 @@ pub fn raw_lines(stdout: &str) -> Vec<String> {
     lines
 }
 
-/// What a client reads of kept lines: trimmed as a whole, without colours.
+/// Returns stored lines as clients read them: without colors, and trimmed as a whole.
 pub fn clean_lines(raw: &[String]) -> Vec<String> {
     split_lines(&strip_ansi(python_trim(&raw.join("\n"))))
-}
-
-fn failed_task(event: &JobEvent) -> Option<String> {
-    if !matches!(event.event.as_str(), "runner_on_failed" | "runner_on_unreachable") {
-        return None;
-    }
-    let data = event.event_data.as_ref()?;
-    if data.ignore_errors == Some(true) {
-        return None;
-    }
-    let printed = strip_ansi(event.stdout.as_deref()?);
-    let line = printed.lines().find(|line| line.contains("fatal:"))?.trim();
-    let sentence = event.result().and_then(|res| res.get("msg")?.as_str()).unwrap_or_default();
-    match line.split_once(" => ") {
-        Some((head, _)) if !sentence.is_empty() => {
-            let sentence = sentence.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-            Some(format!("{head} => {sentence}"))
-        }
-        _ => Some(line.to_owned()),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Kept line by line as the events come, the log reads as if all had been joined first.
+    /// Lines stored event by event must equal the lines of the joined text.
     #[test]
-    fn kept_lines_read_like_the_whole_text() {
+    fn stored_lines_equal_the_lines_of_the_joined_text() {
         let texts = [
             "\r\nPLAY [all] \u{1b}[0m",
             "a\r",
@@ -223,8 +165,8 @@ mod tests {
         for count in 0..=texts.len() {
             let joined = texts[..count].join("\n");
             let whole = split_lines(&strip_ansi(python_trim(&joined)));
-            let kept: Vec<String> = texts[..count].iter().flat_map(|t| raw_lines(t)).collect();
-            assert_eq!(clean_lines(&kept), whole, "{count} events");
+            let stored: Vec<String> = texts[..count].iter().flat_map(|t| raw_lines(t)).collect();
+            assert_eq!(clean_lines(&stored), whole, "{count} events");
         }
     }
 }

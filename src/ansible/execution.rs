@@ -1,4 +1,4 @@
-//! One playbook run, watched to its end.
+//! Executes one playbook run and reports how it ended.
 
 use std::io;
 
@@ -12,52 +12,52 @@ use crate::ansible::job_events::{JobEvents, ReadEvent, UnreadableEvent};
 use crate::ansible::reaper;
 use crate::ansible::reaper::{Process, Stop};
 
-/// How a playbook run ended that ran at all.
+/// The end of a playbook run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
-    /// The exit code of ansible-playbook as ansible-runner reports it. Zero is success.
+    /// The exit code of ansible-playbook as reported by ansible-runner. Zero means success.
     pub rc: Option<i32>,
-    /// False where the runner itself was killed, so that nobody reported anything.
+    /// Whether anything was reported. False if ansible-runner itself was killed.
     pub reported: bool,
 }
 
-/// A run that has no result to show. None of these is ever reported as success.
+/// Why a run has no result. None of these is reported as success.
 #[derive(Debug, Error)]
 pub enum ExecutionError {
-    /// The runner is not there, or may not be executed.
-    #[error("ansible-runner cannot be started: {0}")]
+    /// ansible-runner is missing or not executable.
+    #[error("cannot start ansible-runner: {0}")]
     CannotStart(io::Error),
-    /// What the runner writes could not be followed, so it was not started.
-    #[error("the job events cannot be watched, so nothing was started: {0}")]
+    /// The job events directory could not be watched, so ansible-runner was not started.
+    #[error("cannot watch the job events, so nothing was started: {0}")]
     CannotWatch(io::Error),
-    /// The runner may have been started. What there was of it has been ended.
-    #[error("it cannot be told whether ansible-runner was started: {0}")]
+    /// ansible-runner may have been started. Its processes, if any, have been ended.
+    #[error("ansible-runner may have been started: {0}")]
     MayHaveStarted(io::Error),
-    /// The runner ended without saying how the playbook did.
-    #[error("ansible-runner ended without a result ({exit}): {said}")]
+    /// ansible-runner exited without reporting a result.
+    #[error("ansible-runner ended without a result ({exit}): {last_line}")]
     NoResult {
-        /// Its own exit code, in words.
+        /// The exit code of ansible-runner, in words.
         exit: String,
-        /// The last line it printed.
-        said: String,
+        /// The last line that ansible-runner printed.
+        last_line: String,
     },
-    /// Success was reported, but the recap that Ansible prints at every end is missing.
-    #[error("the playbook ended without a recap, so its success cannot be believed")]
+    /// Success was reported without the recap that Ansible always prints at the end.
+    #[error("the playbook ended without a recap, so its reported success cannot be trusted")]
     NoRecap,
-    /// The playbook ran on nothing, which Ansible calls a success.
-    #[error("no host of the inventory was matched, so nothing was done")]
+    /// The playbook ran on no host, which Ansible reports as success.
+    #[error("no hosts of the inventory matched, so nothing was done")]
     NoHosts,
-    /// A job event is damaged.
+    /// A job event is corrupt.
     #[error(transparent)]
     Unreadable(#[from] UnreadableEvent),
-    /// The system failed while the run was watched.
-    #[error("the run could not be watched: {0}")]
+    /// An I/O error interrupted the watch on the run.
+    #[error("cannot watch the run: {0}")]
     Io(#[from] io::Error),
 }
 
 impl ExecutionError {
-    /// Whether what the playbook did, if anything, cannot be told.
-    pub fn leaves_doubt(&self) -> bool {
+    /// Returns true if it is unknown what the playbook did, if anything.
+    pub fn is_ambiguous(&self) -> bool {
         match self {
             Self::CannotStart(_) | Self::CannotWatch(_) => false,
             Self::NoHosts | Self::NoResult { .. } => false,
@@ -75,21 +75,25 @@ impl From<LaunchError> for ExecutionError {
     }
 }
 
-/// Who takes the job events of a run, in order, as they come.
-pub trait Watcher: Send {
-    /// Takes the next events. The run is not read further until this is done, so that a slow
-    /// disk holds events back on disk rather than in memory.
-    fn see(&mut self, events: Vec<ReadEvent>) -> BoxFuture<'_, ()>;
+/// Receives the job events of a run in order, as they are written.
+pub trait EventSink: Send {
+    /// Receives the next events. No further events are read until the future completes, so a slow
+    /// sink leaves the backlog on disk rather than in memory.
+    fn receive(&mut self, events: Vec<ReadEvent>) -> BoxFuture<'_, ()>;
 }
 
-/// Runs `job` on `engine` to its end, or ends it when `stop` says so.
+/// Runs `job` on `engine` until it ends or `stop` is raised.
 ///
-/// On return no process of the run is left that the run did not mean to leave: after a run
-/// that was stopped, that ended without a report, or whose start failed, all of them are ended.
+/// If the run was stopped, ended without a report or failed to start, all of its processes have
+/// been ended on return. Processes that a successful playbook leaves behind keep running.
+///
+/// # Errors
+///
+/// Returns an [`ExecutionError`] if there is no result to report.
 pub async fn execute(
     engine: &dyn Engine,
     job: &Job,
-    watcher: &mut dyn Watcher,
+    sink: &mut dyn EventSink,
     stop: &watch::Receiver<Stop>,
 ) -> Result<End, ExecutionError> {
     let job_events = JobEvents::watch(&job.artifacts().join("job_events"));
@@ -102,33 +106,34 @@ pub async fn execute(
         }
     };
     let root = reaper::identify(launched.pid);
-    tracing::debug!(pid = launched.pid, engine = engine.name(), "the runner has started");
-    let mut recap = Recap::default();
-    // A damaged event spoils the result, not the run: its process is waited for all the same.
-    let mut damaged = None;
+    tracing::debug!(pid = launched.pid, engine = engine.name(), "ansible-runner has started");
+    let mut observed = Observed::default();
+    // A corrupt event invalidates the result, but the process is still waited for.
+    let mut corrupt = None;
     let mut exit = None;
-    let mut ending = end_when_asked(job, root, stop).boxed();
+    let mut ending = end_when_stopped(job, root, stop).boxed();
     let mut ended_by_us = false;
     while exit.is_none() || (*stop.borrow() != Stop::No && !ended_by_us) {
         tokio::select! {
             ended = &mut launched.ended, if exit.is_none() => exit = Some(ended),
             () = &mut ending, if !ended_by_us => ended_by_us = true,
-            events = job_events.changed(), if damaged.is_none() => match events {
-                Ok(reads) => recap.pass(reads, watcher).await,
-                Err(unreadable) => damaged = Some(unreadable),
+            events = job_events.next_batch(), if corrupt.is_none() => match events {
+                Ok(reads) => observed.forward(reads, sink).await,
+                Err(unreadable) => corrupt = Some(unreadable),
             },
         }
     }
     drop(ending);
-    let exit = exit.unwrap_or_else(|| Err(io::Error::other("its end was not seen")));
-    let rest = match damaged {
-        None => job_events.rest(),
+    let exit = exit
+        .unwrap_or_else(|| Err(io::Error::other("the exit of ansible-runner was not observed")));
+    let rest = match corrupt {
+        None => job_events.finish(),
         Some(unreadable) => Err(unreadable),
     };
     let end = match (exit, rest) {
         (Ok(exit), Ok(rest)) => {
-            recap.pass(rest, watcher).await;
-            judge(job, exit, &recap, ended_by_us)
+            observed.forward(rest, sink).await;
+            judge(job, exit, &observed, ended_by_us)
         }
         (Err(failed), _) => Err(failed.into()),
         (_, Err(unreadable)) => Err(unreadable.into()),
@@ -142,7 +147,7 @@ pub async fn execute(
 fn judge(
     job: &Job,
     exit: Option<i32>,
-    recap: &Recap,
+    observed: &Observed,
     ended_by_us: bool,
 ) -> Result<End, ExecutionError> {
     let reported = reported_rc(&job.artifacts());
@@ -150,58 +155,64 @@ fn judge(
         return Ok(End { rc: reported.flatten(), reported: reported.is_some() });
     }
     match reported.unwrap_or(exit) {
-        // The runner's own failures (bad arguments, a broken venv) leave no artifacts.
-        _ if reported.is_none() && !recap.any_event => Err(no_result(job, exit)),
-        Some(0) if !recap.printed => Err(ExecutionError::NoRecap),
-        Some(0) if recap.unmatched && !recap.any_host => Err(ExecutionError::NoHosts),
+        // ansible-runner's own failures (bad arguments, a broken venv) leave no artifacts.
+        _ if reported.is_none() && !observed.any_event => Err(no_result(job, exit)),
+        Some(0) if !observed.recap => Err(ExecutionError::NoRecap),
+        Some(0) if observed.no_hosts_matched && !observed.any_host => Err(ExecutionError::NoHosts),
         rc => Ok(End { rc, reported: reported.is_some() || exit.is_some() }),
     }
 }
 
-async fn end_when_asked(job: &Job, root: Option<Process>, stop: &watch::Receiver<Stop>) {
-    reaper::asked_to_stop(stop).await;
+async fn end_when_stopped(job: &Job, root: Option<Process>, stop: &watch::Receiver<Stop>) {
+    reaper::stop_requested(stop).await;
     end_all(job, root, stop).await;
 }
 
-/// Looking through `/proc` blocks, so it is done where blocking is allowed.
+/// Scanning `/proc` blocks, so it runs on a blocking thread.
 async fn end_all(job: &Job, root: Option<Process>, stop: &watch::Receiver<Stop>) {
     let (run_id, stop) = (job.run_id.clone(), stop.clone());
     let ended = tokio::task::spawn_blocking(move || reaper::end(&run_id, root, &stop));
     if let Err(error) = ended.await {
-        tracing::error!(%error, "the processes of a run could not be ended");
+        tracing::error!(%error, "cannot end the processes of a run");
     }
 }
 
-/// What the events say about whether the playbook ran at all.
+/// The events that tell whether the playbook ran at all.
 #[derive(Debug, Default)]
-struct Recap {
+struct Observed {
     any_event: bool,
     any_host: bool,
-    unmatched: bool,
-    printed: bool,
+    no_hosts_matched: bool,
+    recap: bool,
 }
 
-impl Recap {
-    async fn pass(&mut self, events: Vec<ReadEvent>, watcher: &mut dyn Watcher) {
-        events.iter().for_each(|read| self.see(&read.event));
+impl Observed {
+    async fn forward(&mut self, events: Vec<ReadEvent>, sink: &mut dyn EventSink) {
+        events.iter().for_each(|read| self.observe(&read.event));
         if !events.is_empty() {
-            watcher.see(events).await;
+            sink.receive(events).await;
         }
     }
 
-    fn see(&mut self, event: &JobEvent) {
+    fn observe(&mut self, event: &JobEvent) {
         self.any_event = true;
         match event.event.as_str() {
-            "playbook_on_stats" => self.printed = true,
-            "playbook_on_no_hosts_matched" => self.unmatched = true,
+            "playbook_on_stats" => self.recap = true,
+            "playbook_on_no_hosts_matched" => self.no_hosts_matched = true,
             kind if kind.starts_with("runner_on_") => self.any_host = true,
             _ => {}
         }
     }
 }
 
-/// The `rc` that ansible-runner writes below `artifacts` when it is done, if it did. It writes
-/// `None` where a signal ended ansible-playbook.
+/// Reads the `rc` file that ansible-runner writes to `artifacts` at the end.
+///
+/// Returns `None` if there is none, and `Some(None)` if a signal killed ansible-playbook, for
+/// which ansible-runner writes the text `None`.
+///
+/// # Blocking
+///
+/// Reads a file.
 pub fn reported_rc(artifacts: &std::path::Path) -> Option<Option<i32>> {
     let text = std::fs::read_to_string(artifacts.join("rc")).ok()?;
     Some(text.trim().parse().ok())
@@ -210,11 +221,11 @@ pub fn reported_rc(artifacts: &std::path::Path) -> Option<Option<i32>> {
 fn no_result(job: &Job, exit: Option<i32>) -> ExecutionError {
     let log = std::fs::read(job.private_data_dir.join(RUNNER_LOG)).unwrap_or_default();
     let log = String::from_utf8_lossy(&log);
-    let said = log.lines().rev().find(|line| !line.trim().is_empty());
+    let last_line = log.lines().rev().find(|line| !line.trim().is_empty());
     ExecutionError::NoResult {
         exit: exit
-            .map_or_else(|| "ended by a signal".to_owned(), |code| format!("exit code {code}")),
-        said: said.unwrap_or("it printed nothing").trim().to_owned(),
+            .map_or_else(|| "killed by a signal".to_owned(), |code| format!("exit code {code}")),
+        last_line: last_line.unwrap_or("it printed nothing").trim().to_owned(),
     }
 }
 
@@ -233,22 +244,22 @@ mod tests {
         }
 
         fn launch<'a>(&'a self, _: &'a Job) -> BoxFuture<'a, Result<Launched, LaunchError>> {
-            panic!("it must not be launched")
+            panic!("must not be launched")
         }
     }
 
-    impl Watcher for Unused {
-        fn see(&mut self, _: Vec<ReadEvent>) -> BoxFuture<'_, ()> {
+    impl EventSink for Unused {
+        fn receive(&mut self, _: Vec<ReadEvent>) -> BoxFuture<'_, ()> {
             std::future::ready(()).boxed()
         }
     }
 
     #[tokio::test]
-    async fn what_cannot_be_watched_is_not_started_and_that_is_known() {
+    async fn a_job_that_cannot_be_watched_is_not_started() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let job = Job {
             run_id: "none".to_owned(),
-            // A file, in which no folder for job events can be made.
+            // A file, so the job events directory cannot be created in it.
             private_data_dir: file.path().to_owned(),
             playbook: PathBuf::new(),
             inventory: PathBuf::new(),
@@ -258,6 +269,6 @@ mod tests {
         let stop = watch::channel(Stop::No).1;
         let error = execute(&Unused, &job, &mut Unused, &stop).await.unwrap_err();
         assert!(matches!(error, ExecutionError::CannotWatch(_)), "{error}");
-        assert!(!error.leaves_doubt());
+        assert!(!error.is_ambiguous());
     }
 }

@@ -1,71 +1,53 @@
-//! What starts a playbook run: the seam between this service and ansible-runner.
+//! The interface between this service and whatever executes a playbook run.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
 use thiserror::Error;
-use tokio::process::Command;
 
-/// The file below the private data dir that takes what the runner itself prints.
+/// The file in the private data dir that receives the output of ansible-runner itself.
 pub const RUNNER_LOG: &str = "runner.log";
 
-/// The variable that every process of a run carries, so that all of them can be found.
+/// The environment variable that marks every process of a run, so that all of them can be found.
 pub const RUN_ID_VARIABLE: &str = "RANGE42_RUN_ID";
 
-/// Variables of the server that no run may see.
-const SECRETS: [&str; 2] = ["VAULT_PASSWORD", "RANGE42_GATEWAY_SECRET"];
-
-/// Variables that change what ansible-runner 2.4 runs or reports, whatever the private data dir
-/// says: its command line takes the first five as defaults of options (`__main__.py`), and its
-/// callback plugin leaves events out or fails because of the others (`awx_display.py`).
-/// `ANSIBLE_ROLES_PATH` reaches ansible-playbook through `env/envvars`, ours after the user's.
-const READ_BY_THE_RUNNER: [&str; 10] = [
-    "ANSIBLE_ROLES_PATH",
-    "RUNNER_BINARY",
-    "RUNNER_PLAYBOOK",
-    "RUNNER_ROLE",
-    "RUNNER_MODULE",
-    "RUNNER_OMIT_EVENTS",
-    "RUNNER_ONLY_FAILED_EVENTS",
-    "JOB_ID",
-    "AD_HOC_COMMAND_ID",
-    "PROJECT_UPDATE_ID",
-];
-
-/// The engine that starts a new `ansible-runner` for each run.
+/// The engine that starts a new `ansible-runner` process for each run.
 pub const PROCESS: &str = "process";
 
-/// The engine that forks a Python that has Ansible loaded.
+/// The engine that forks a Python process in which Ansible is already loaded.
 pub const WARM: &str = "warm";
 
 /// The names of all engines.
 pub const NAMES: [&str; 2] = [PROCESS, WARM];
 
-/// What an engine is given: a finished private data dir and how to call Ansible on it.
+/// The input of an engine: a prepared private data dir and the arguments of ansible-runner.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// The id of the run, also ansible-runner's `ident`.
+    /// The ID of the run, also ansible-runner's `ident`.
     pub run_id: String,
     /// The private data dir.
     pub private_data_dir: PathBuf,
-    /// The playbook, below `project/`.
+    /// The path of the playbook, relative to `project/`.
     pub playbook: PathBuf,
-    /// The inventory file, absolute.
+    /// The absolute path of the inventory file.
     pub inventory: PathBuf,
-    /// `--limit`.
+    /// The value of `--limit`.
     pub limit: Option<String>,
-    /// Further arguments of ansible-playbook, one word each.
+    /// Additional arguments for ansible-playbook, unquoted.
     pub arguments: Vec<String>,
 }
 
 impl Job {
-    /// What ansible-runner is called with.
-    pub fn words(&self) -> io::Result<Vec<OsString>> {
-        let mut words: Vec<OsString> = vec![
+    /// Returns the command-line arguments of ansible-runner for this job.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`io::ErrorKind::InvalidInput`] if an argument of ansible-playbook contains a NUL
+    /// byte, which cannot be quoted.
+    pub fn runner_arguments(&self) -> io::Result<Vec<OsString>> {
+        let mut arguments: Vec<OsString> = vec![
             "run".into(),
             self.private_data_dir.clone().into(),
             "--quiet".into(),
@@ -76,132 +58,74 @@ impl Job {
             "--inventory".into(),
             self.inventory.clone().into(),
         ];
-        // Joined by `=`, so that no value can be taken for an option of the runner.
-        words.extend(self.limit.as_ref().map(|limit| format!("--limit={limit}").into()));
+        // With `=`, a value that begins with a dash is not parsed as an option.
+        arguments.extend(self.limit.as_ref().map(|limit| format!("--limit={limit}").into()));
         if !self.arguments.is_empty() {
-            words.push(format!("--cmdline={}", quoted_words(&self.arguments)?).into());
+            arguments.push(format!("--cmdline={}", quote_all(&self.arguments)?).into());
         }
-        Ok(words)
+        Ok(arguments)
     }
 
-    /// The folder that the engine's process writes its artifacts to.
+    /// Returns the directory that ansible-runner writes its artifacts to.
     pub fn artifacts(&self) -> PathBuf {
         self.private_data_dir.join("artifacts").join(&self.run_id)
     }
 }
 
-/// A process at work on a job.
+/// ansible-runner 2.4 takes the arguments of ansible-playbook as one string and splits it with
+/// `shlex.split`, so each argument is quoted for a shell.
+fn quote_all(arguments: &[String]) -> io::Result<String> {
+    shlex::try_join(arguments.iter().map(String::as_str))
+        .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))
+}
+
+/// A process that executes a job.
 pub struct Launched {
-    /// Its process id.
+    /// The process ID.
     pub pid: u32,
-    /// Ready when it has ended, with its exit code; none when a signal ended it.
+    /// Resolves to the exit code when the process exits, or to `None` if a signal killed it.
     pub ended: BoxFuture<'static, io::Result<Option<i32>>>,
 }
 
-/// Why a run has no process that could be watched.
+/// Why a job has no process that can be watched.
 #[derive(Debug, Error)]
 pub enum LaunchError {
     /// Nothing was started.
     #[error("{0}")]
     NothingStarted(#[from] io::Error),
-    /// Something may have been started and be at work: whoever should have told did not.
+    /// A process may have been started and may still be running.
     #[error("{0}")]
     Unknown(io::Error),
 }
 
-/// Starts playbook runs. The process must behave as `ansible-runner run` does: take its input
-/// from the private data dir, write job events, `rc` and `status` below the job's artifacts.
+/// Starts playbook runs.
+///
+/// The process must behave like `ansible-runner run`: read its input from the private data dir
+/// and write job events, `rc` and `status` to the artifacts directory of the job.
 pub trait Engine: Send + Sync {
-    /// A name for metrics and logs.
+    /// Returns the name of the engine for metrics and logs.
     fn name(&self) -> &'static str;
 
-    /// The name of the engine that would start a run now: this one, or the one that it leaves
-    /// runs to where it cannot.
-    fn serves(&self) -> &'static str {
+    /// Returns the name of the engine that would start a run now: this one, or its fallback.
+    fn active_name(&self) -> &'static str {
         self.name()
     }
 
-    /// What it is doing and why, for a person who asks whether the server is well.
+    /// Describes the current state of the engine for operators.
     fn describe(&self) -> String {
         self.name().to_owned()
     }
 
-    /// Ends what it keeps for the runs to come, which there will be none of.
+    /// Releases what the engine keeps for future runs. Called once, at shutdown.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 
     /// Starts the process.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`LaunchError::NothingStarted`] if no process exists, and
+    /// [`LaunchError::Unknown`] if one may exist.
     fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Launched, LaunchError>>;
-}
-
-/// Spawns the `ansible-runner` executable once per run.
-#[derive(Debug, Clone)]
-pub struct ProcessEngine {
-    runner: PathBuf,
-}
-
-impl ProcessEngine {
-    /// An engine that calls `runner`.
-    pub fn new(runner: PathBuf) -> Self {
-        Self { runner }
-    }
-
-    fn command(&self, job: &Job) -> io::Result<Command> {
-        let log = File::create(job.private_data_dir.join(RUNNER_LOG))?;
-        let mut command = Command::new(&self.runner);
-        self.surround(&mut command, &job.run_id);
-        command
-            .args(job.words()?)
-            .current_dir(&job.private_data_dir)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        Ok(command)
-    }
-
-    /// Gives a command the environment of a run.
-    pub(super) fn surround(&self, command: &mut Command, run_id: &str) {
-        for name in SECRETS.iter().chain(&READ_BY_THE_RUNNER) {
-            command.env_remove(name);
-        }
-        command
-            .env("PATH", search_path(&self.runner))
-            .env(RUN_ID_VARIABLE, run_id)
-            // A Ctrl-C at the server's terminal is for the server, which then ends its runs.
-            .process_group(0);
-    }
-}
-
-impl Engine for ProcessEngine {
-    fn name(&self) -> &'static str {
-        PROCESS
-    }
-
-    fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Launched, LaunchError>> {
-        Box::pin(async move {
-            let mut child = self
-                .command(job)?
-                .spawn()
-                .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.runner.display())))?;
-            let pid = child.id().ok_or_else(|| io::Error::other("the runner has no process id"))?;
-            let ended = Box::pin(async move { Ok(child.wait().await?.code()) });
-            Ok(Launched { pid, ended })
-        })
-    }
-}
-
-/// ansible-runner 2.4 takes further arguments of ansible-playbook as one text, which it splits
-/// by the shell's rules. Each word is quoted by the same rules, so that it comes out as it was.
-fn quoted_words(words: &[String]) -> io::Result<String> {
-    shlex::try_join(words.iter().map(String::as_str))
-        .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))
-}
-
-/// ansible-runner calls `ansible-playbook` by name; the one beside it is the one that fits.
-fn search_path(runner: &Path) -> OsString {
-    let beside = runner.parent().map(Path::to_owned);
-    let inherited = std::env::var_os("PATH").unwrap_or_default();
-    let paths = beside.into_iter().chain(std::env::split_paths(&inherited));
-    std::env::join_paths(paths).unwrap_or(inherited)
 }

@@ -1,11 +1,11 @@
-//! Extra variables as the YAML file that ansible-playbook reads.
+//! Writes extra variables as a YAML file for ansible-playbook.
 //!
-//! ansible-core takes every string of such a file for a template. The tag `!unsafe` makes it
-//! keep a string as text wherever it is used. The tag stands once, before the whole mapping,
-//! and holds for everything in it: on a single scalar ansible-core 2.19 reads `!unsafe "0100"`
-//! as a number, quotes or not, while inside of a tagged mapping a quoted scalar stays text.
+//! ansible-core evaluates every string of such a file as a template, unless it is tagged
+//! `!unsafe`. The file has a single tag that applies to the whole mapping: ansible-core 2.19
+//! parses a tagged scalar such as `!unsafe "0100"` as a number, even if it is quoted, but keeps a
+//! quoted scalar inside a tagged mapping as a string.
 //!
-//! What follows the tag is JSON, which is YAML as well.
+//! The mapping is written as JSON, which is valid YAML.
 
 use std::io;
 
@@ -13,21 +13,21 @@ use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 use serde_json::{Map, Value};
 
-/// What stands before the JSON object.
+/// The tag in front of the JSON object.
 pub const UNSAFE_TAG: &str = "!unsafe ";
 
-/// Renders the variables as one mapping, tagged unsafe.
+/// Returns the variables as one mapping tagged `!unsafe`.
 pub fn to_yaml(variables: &Map<String, Value>) -> String {
     let mut json = Vec::new();
     let mut serializer = Serializer::with_formatter(&mut json, EscapedFormatter);
-    // Writing into memory does not fail, and a JSON value is always serializable.
+    // Writing to memory does not fail, and a JSON value is always serializable.
     variables.serialize(&mut serializer).expect("a JSON object is writable");
     format!("{UNSAFE_TAG}{}\n", String::from_utf8_lossy(&json))
 }
 
-/// Escapes what PyYAML refuses to read raw: everything between ASCII's printable part and the
-/// first astral plane. Astral characters stay raw, since JSON has no escape for them that
-/// YAML has too.
+/// Escapes the characters that PyYAML rejects unescaped: everything in the Basic Multilingual
+/// Plane except printable ASCII. Characters above it are written as they are, because JSON
+/// escapes them as surrogate pairs, which YAML does not support.
 struct EscapedFormatter;
 
 impl Formatter for EscapedFormatter {
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_character_survives_as_json_behind_the_tag() {
+    fn every_character_round_trips() {
         let text: String =
             (0..=0x2FFF).filter_map(char::from_u32).chain("\u{1F600}".chars()).collect();
         let variables = json!({ "a": text, "ids": ["0100", ""], "n": 1.5, "b": true, "z": null });

@@ -1,7 +1,7 @@
-//! Reading job events while a run writes them.
+//! Reads job events while a run writes them.
 //!
-//! ansible-runner puts each event into a file of its own, `<counter>-<uuid>.json`, written
-//! under another name and moved into place when complete. The kernel says when that happens.
+//! ansible-runner writes each event to a separate file under a temporary name and renames it to
+//! `<counter>-<uuid>.json` when it is complete. inotify reports the rename.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,35 +13,39 @@ use thiserror::Error;
 
 use crate::ansible::events::JobEvent;
 
-/// An event and the text it was read from.
+/// A job event and the text it was parsed from.
 #[derive(Debug)]
 pub struct ReadEvent {
     /// The event.
     pub event: JobEvent,
-    /// Its file's content.
+    /// The content of the file.
     pub text: String,
 }
 
-/// An event that was written and cannot be read.
+/// A job event that cannot be read.
 #[derive(Debug, Error)]
-#[error("the job event {file} cannot be read: {reason}")]
+#[error("cannot read job event {file}: {reason}")]
 pub struct UnreadableEvent {
     file: String,
     reason: String,
 }
 
-/// Follows the folder of a run's job events.
+/// Watches the job events directory of a run.
 pub struct JobEvents {
     folder: PathBuf,
     changes: EventStream<[u8; 4096]>,
-    /// Read, and waiting for the ones before them.
-    waiting: BTreeMap<u64, ReadEvent>,
+    /// Events that were read before an event with a lower number.
+    pending: BTreeMap<u64, ReadEvent>,
     seen: std::collections::HashSet<String>,
     next: u64,
 }
 
 impl JobEvents {
-    /// Makes the folder and starts to watch it, before anything can write there.
+    /// Creates the directory and watches it. Call this before anything writes to it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the directory cannot be created or watched.
     pub fn watch(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let inotify = Inotify::init()?;
@@ -49,52 +53,73 @@ impl JobEvents {
         Ok(Self {
             folder: folder.to_owned(),
             changes: inotify.into_event_stream([0; 4096])?,
-            waiting: BTreeMap::new(),
+            pending: BTreeMap::new(),
             seen: std::collections::HashSet::new(),
             next: 1,
         })
     }
 
-    /// Waits for the next change of the folder and answers the events that are next in order.
-    pub async fn changed(&mut self) -> Result<Vec<ReadEvent>, UnreadableEvent> {
+    /// Waits for the next change and returns the events that are next in order, if any.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if an event or the directory cannot be read.
+    pub async fn next_batch(&mut self) -> Result<Vec<ReadEvent>, UnreadableEvent> {
         match self.changes.next().await {
             Some(Ok(change)) => {
                 if let Some(name) = change.name.as_deref().and_then(|n| n.to_str()) {
                     self.read(name.to_owned())?;
                 } else {
-                    // The kernel's queue ran over: what it dropped is in the folder.
+                    // The inotify queue overflowed; the dropped files are in the directory.
                     self.read_folder()?;
                 }
-                Ok(self.in_order())
+                Ok(self.take_ready())
             }
             Some(Err(e)) => Err(self.unreadable(".", &e)),
             None => std::future::pending().await,
         }
     }
 
-    /// Answers everything that is left, when the process has ended.
-    pub fn rest(mut self) -> Result<Vec<ReadEvent>, UnreadableEvent> {
+    /// Returns all remaining events. Call this after the process has exited.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if an event or the directory cannot be read.
+    ///
+    /// # Blocking
+    ///
+    /// Reads files.
+    pub fn finish(mut self) -> Result<Vec<ReadEvent>, UnreadableEvent> {
         self.read_folder()?;
-        Ok(self.waiting.into_values().collect())
+        Ok(self.pending.into_values().collect())
     }
 
-    /// The events after the one numbered `counter` that a run of an earlier server left.
-    pub fn left_in(folder: &Path, counter: u64) -> io::Result<Vec<ReadEvent>> {
-        let mut left = BTreeMap::new();
+    /// Reads the events after number `counter` that a run of a previous server left in `folder`.
+    /// Corrupt events are skipped.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the directory or a file cannot be read.
+    ///
+    /// # Blocking
+    ///
+    /// Reads files.
+    pub fn read_after(folder: &Path, counter: u64) -> io::Result<Vec<ReadEvent>> {
+        let mut remaining = BTreeMap::new();
         for entry in std::fs::read_dir(folder)?.flatten() {
             let number = entry.file_name().to_str().and_then(counter_of);
             let Some(number) = number.filter(|number| *number > counter) else { continue };
             let text = std::fs::read_to_string(entry.path())?;
             if let Ok(event) = serde_json::from_str(&text) {
-                left.insert(number, ReadEvent { event, text });
+                remaining.insert(number, ReadEvent { event, text });
             }
         }
-        Ok(left.into_values().collect())
+        Ok(remaining.into_values().collect())
     }
 
-    fn in_order(&mut self) -> Vec<ReadEvent> {
+    fn take_ready(&mut self) -> Vec<ReadEvent> {
         let mut ready = Vec::new();
-        while let Some(event) = self.waiting.remove(&self.next) {
+        while let Some(event) = self.pending.remove(&self.next) {
             self.next += 1;
             ready.push(event);
         }
@@ -119,7 +144,7 @@ impl JobEvents {
         let text = std::fs::read_to_string(self.folder.join(&name))
             .map_err(|e| self.unreadable(&name, &e))?;
         let event = serde_json::from_str(&text).map_err(|e| self.unreadable(&name, &e))?;
-        self.waiting.insert(counter, ReadEvent { event, text });
+        self.pending.insert(counter, ReadEvent { event, text });
         self.seen.insert(name);
         Ok(())
     }
@@ -129,7 +154,7 @@ impl JobEvents {
     }
 }
 
-/// `12-….json` is event 12; partial and temporary files have other names.
+/// Returns 12 for `12-….json`, and `None` for partial and temporary files.
 fn counter_of(name: &str) -> Option<u64> {
     let stem = name.strip_suffix(".json")?;
     if stem.ends_with("-partial") {

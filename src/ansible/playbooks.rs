@@ -1,9 +1,9 @@
-//! From the name of a playbook to a file that may be run.
+//! Finds playbooks by name.
 //!
-//! A name is looked up below one of three roots, and a symbolic link that leads out of its root
-//! does not count as being there. The look-up here only gives an early answer: what is run is
-//! a copy, and [`crate::ansible::private_data_dir`] looks the playbook up again in that copy, so that nothing
-//! can be swapped in between.
+//! A name is looked up in one of three roots. A symbolic link out of its root is treated as
+//! missing. The look-up here provides an early error only: a run uses a copy, and
+//! [`crate::ansible::private_data_dir`] repeats the look-up in that copy, so that a playbook
+//! cannot be replaced in between.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::config::Settings;
 
-/// Where a playbook is looked up.
+/// The directory in which a playbook is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Root {
     /// `playbooks/` of the service itself.
@@ -28,7 +28,7 @@ pub enum Root {
 }
 
 impl Root {
-    /// The folder below the playbooks dir that nothing may lead out of.
+    /// Returns the name of the directory. Symbolic links must not leave it.
     pub fn folder(self) -> &'static str {
         match self {
             Self::Local => "playbooks",
@@ -38,42 +38,51 @@ impl Root {
     }
 }
 
-/// A playbook that was found: the tree it belongs to and its place in it.
+/// A playbook, given by its tree and its path in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Playbook {
     /// The root that its name was looked up in.
     pub root: Root,
     /// The directory that is copied for a run.
     pub tree: PathBuf,
-    /// Its path below `tree`, such as `bundles/ping/main.yml`.
+    /// The path in `tree`, such as `bundles/ping/main.yml`.
     pub path: PathBuf,
 }
 
-/// Why a name does not lead to a playbook. Each is the client's 400.
+/// Why there is no playbook of a name. Clients get 400.
 #[derive(Debug, Error)]
 pub enum CatalogError {
-    /// `API_BACKEND_PUBLIC_PLAYBOOKS_DIR` is not set, or is no directory.
+    /// `API_BACKEND_PUBLIC_PLAYBOOKS_DIR` is unset or not a directory.
     #[error("the public playbooks dir {0} (API_BACKEND_PUBLIC_PLAYBOOKS_DIR)")]
     NoPublicDir(&'static str),
-    /// The name has a character or a segment that no bundle or scenario has.
+    /// The name contains a character or a segment that is not allowed.
     #[error(
         "not a bundle or scenario name: {0:?} (letters, digits, _ and -, segments joined by /)"
     )]
     BadName(String),
-    /// Nothing there, or a link that leads out of the root.
+    /// The file does not exist, or a symbolic link leaves the root.
     #[error("no playbook {0} in the playbooks dir")]
     Missing(String),
 }
 
-/// Whether `name` is one of a bundle or scenario: segments of letters, digits, `_` and `-`.
+/// Returns true if `name` is a valid name of a bundle or scenario: segments of letters, digits,
+/// `_` and `-`, separated by `/`.
 pub fn is_name(name: &str) -> bool {
     static NAME: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"^[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*$").expect("a constant"));
-    // A path of this length cannot exist, and the system's own error would name it in full.
+    // A longer path cannot exist, and the system's error message would contain all of it.
     name.len() <= 1024 && NAME.is_match(name)
 }
 
-/// Finds a file of a root by its path below the root's folder.
+/// Finds a playbook by its path in the directory of `root`.
+///
+/// # Errors
+///
+/// Returns an error if the directory is not configured or the file does not exist.
+///
+/// # Blocking
+///
+/// Opens files.
 pub fn find(settings: &Settings, root: Root, file: &str) -> Result<Playbook, CatalogError> {
     let tree = match root {
         Root::Local => settings.local_playbooks.clone(),
@@ -86,7 +95,16 @@ pub fn find(settings: &Settings, root: Root, file: &str) -> Result<Playbook, Cat
     Ok(Playbook { root, tree, path })
 }
 
-/// Finds the `main.yml` of the bundle or scenario that a client names.
+/// Finds the `main.yml` of the bundle or scenario `name`, which comes from a client.
+///
+/// # Errors
+///
+/// Returns an error if the directory is not configured, the name is invalid or the file does not
+/// exist.
+///
+/// # Blocking
+///
+/// Opens files.
 pub fn find_named(settings: &Settings, root: Root, name: &str) -> Result<Playbook, CatalogError> {
     public_dir(settings)?;
     if !is_name(name) {
@@ -95,12 +113,16 @@ pub fn find_named(settings: &Settings, root: Root, name: &str) -> Result<Playboo
     find(settings, root, &format!("{name}/main.yml"))
 }
 
-/// Whether `file` is a regular file below the folder of `root` in `tree`, every link followed
-/// and none leading out of that folder.
+/// Returns true if `file` is a regular file in the directory of `root` in `tree`. Symbolic links
+/// are followed, but must not leave that directory.
+///
+/// # Blocking
+///
+/// Opens files.
 pub fn is_within(tree: &Path, root: Root, file: &str) -> bool {
     let open = || -> std::io::Result<bool> {
         let folder = Dir::open_ambient_dir(tree, ambient_authority())?.open_dir(root.folder())?;
-        // Opening a FIFO would wait for a writer.
+        // Without NONBLOCK, opening a pipe would wait for a writer.
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
         Ok(folder.open_with(file, &options)?.metadata()?.is_file())

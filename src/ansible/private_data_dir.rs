@@ -1,17 +1,17 @@
 //! The private data dir of one playbook run.
 //!
-//! ansible-runner takes its input from a directory of a fixed layout. Ours holds, for one run:
+//! ansible-runner reads its input from a directory with a fixed layout:
 //!
 //! ```text
-//! project/      the playbook tree, each playbook in its place
-//! inventory/    the inventory dir, group_vars and host_vars included
-//! env/extravars the extra variables, client strings tagged unsafe
+//! project/      the playbook tree
+//! inventory/    the inventory dir, including group_vars and host_vars
+//! env/extravars the extra variables, tagged !unsafe
 //! env/envvars   the environment of ansible-playbook, a YAML mapping
-//! tmp/          temporary files of Ansible and of modules on this machine
-//! artifacts/    what ansible-runner writes
+//! tmp/          temporary files of Ansible and of modules that run on this host
+//! artifacts/    the output of ansible-runner
 //! ```
 //!
-//! The directory is readable by the service's user alone and goes when its value is dropped.
+//! Only the service's user can read the directory. It is removed when [`Workdir`] is dropped.
 
 use std::fs;
 use std::io;
@@ -27,10 +27,10 @@ use crate::ansible::extra_vars;
 use crate::ansible::playbooks;
 use crate::ansible::playbooks::{CatalogError, Playbook};
 
-/// What one playbook run is made of.
+/// The parameters of one playbook run.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// The playbook and the tree it belongs to.
+    /// The playbook and its tree.
     pub playbook: Playbook,
     /// The inventory dir; the run uses its `hosts.yml`.
     pub inventory: PathBuf,
@@ -42,13 +42,13 @@ pub struct Invocation {
     pub extra_vars: Map<String, Value>,
 }
 
-/// Why a private data dir could not be made.
+/// Why a private data dir could not be created.
 #[derive(Debug, Error)]
 pub enum WorkdirError {
-    /// The playbook was there when it was looked up, and is not what was copied.
+    /// The playbook was changed or removed after it had been looked up.
     #[error("{0}")]
     PlaybookGone(String),
-    /// The system refused; a full disk ends here.
+    /// An I/O error, such as a full disk.
     #[error("cannot prepare the run directory: {0}")]
     Io(#[from] io::Error),
 }
@@ -62,14 +62,23 @@ impl From<CopyError> for WorkdirError {
     }
 }
 
-/// A private data dir for as long as this value lives.
+/// A private data dir, removed on drop.
 #[derive(Debug)]
 pub struct Workdir {
     dir: tempfile::TempDir,
 }
 
 impl Workdir {
-    /// Makes the directory below `runs_dir` and fills it.
+    /// Creates the directory in `runs_dir` and fills it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`WorkdirError::PlaybookGone`] if the playbook changed since it was looked up, and
+    /// [`WorkdirError::Io`] for any other failure.
+    ///
+    /// # Blocking
+    ///
+    /// Reads and writes files.
     pub fn create(
         runs_dir: &Path,
         run_id: &str,
@@ -89,7 +98,7 @@ impl Workdir {
         let top = playbook.path.components().next().map(|c| c.as_os_str().to_owned());
         let top = top.unwrap_or_default();
         match playbook.root {
-            // The local dir is the whole project; its playbooks need only their own folder.
+            // The local dir is the whole project, of which a playbook needs the top directory only.
             playbooks::Root::Local => {
                 copy_tree(&playbook.tree.join(&top), &workdir.project().join(&top))?;
             }
@@ -101,28 +110,28 @@ impl Workdir {
         copy_tree(&invocation.inventory, &root.join("inventory"))?;
 
         write_private(&root.join("env/extravars"), &extra_vars::to_yaml(&invocation.extra_vars))?;
-        let env = with_own_temporary_folder(env.clone(), &root.join("tmp"));
+        let env = with_private_temp_dir(env.clone(), &root.join("tmp"));
         write_private(&root.join("env/envvars"), &Value::Object(env).to_string())?;
         Ok(workdir)
     }
 
-    /// The private data dir itself.
+    /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The folder that ansible-playbook runs in.
+    /// Returns the working directory of ansible-playbook.
     pub fn project(&self) -> PathBuf {
         self.path().join("project")
     }
 
-    /// The inventory file of the run. It is absolute, as ansible-runner resolves a relative
-    /// one against a folder that depends on the mode it runs in.
+    /// Returns the inventory file of the run. The path is absolute, because ansible-runner resolves
+    /// a relative one against a directory that depends on its mode.
     pub fn inventory(&self) -> PathBuf {
         self.path().join("inventory/hosts.yml")
     }
 
-    /// Looks the playbook up again, in the copy, which nobody else can change.
+    /// Looks up the playbook in the copy, which only the service can modify.
     fn check_copied(&self, playbook: &Playbook) -> Result<(), WorkdirError> {
         let below_folder: PathBuf = playbook.path.components().skip(1).collect();
         let file = below_folder.to_str().unwrap_or_default();
@@ -135,10 +144,11 @@ impl Workdir {
     }
 }
 
-/// Has Ansible and the modules that run on this machine keep their temporary files in `folder`.
-/// They remove them at their end, but not when they are killed, and what a killed run leaves
-/// behind may be the text of a vaulted file.
-pub(super) fn with_own_temporary_folder(
+/// Makes Ansible and the modules on this host use `folder` for temporary files.
+///
+/// They remove these files at the end, but not if they are killed, and the files may contain
+/// decrypted vault content.
+pub(super) fn with_private_temp_dir(
     mut env: Map<String, Value>,
     folder: &Path,
 ) -> Map<String, Value> {

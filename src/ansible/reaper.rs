@@ -1,9 +1,8 @@
-//! Finding and ending the processes of a run.
+//! Finds and ends the processes of a run.
 //!
-//! ansible-core 2.19 puts each worker into a session of its own, so a signal to the process
-//! group of a run leaves most of it at work. What all of them have in common is the run's id
-//! in their environment, which they inherit, or an ancestor that is known to belong to the
-//! run; `/proc` tells both.
+//! ansible-core 2.19 starts each worker in a new session, so a signal to the process group does
+//! not reach most processes of a run. A process belongs to a run if its environment contains the
+//! run ID or if one of its ancestors belongs to the run. Both are read from `/proc`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,37 +13,37 @@ use tokio::sync::watch;
 
 use crate::ansible::executor::RUN_ID_VARIABLE;
 
-/// How long a process has to end by itself before it is killed.
-const GRACE: Duration = Duration::from_secs(3);
+/// The time between SIGTERM and SIGKILL.
+const TERM_GRACE_PERIOD: Duration = Duration::from_secs(3);
 
-/// The pause between two looks at `/proc`, which has no event for the end of another's child.
-const PAUSE: Duration = Duration::from_millis(20);
+/// The interval between two scans of `/proc`, which has no notification for the exit of a process
+/// that is not a child.
+const SCAN_INTERVAL: Duration = Duration::from_millis(20);
 
-/// After this time without success, the log says which processes are left.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time after which the remaining processes are logged.
+const LOG_REMAINING_AFTER: Duration = Duration::from_secs(10);
 
-/// Whether a run is to be ended, and how quickly.
+/// Whether to end a run, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
-    /// It goes on.
+    /// Let it run.
     No,
-    /// Processes may clean up for a moment.
+    /// Send SIGTERM first, and SIGKILL after a grace period.
     Gently,
-    /// Processes are killed.
+    /// Send SIGKILL.
     AtOnce,
 }
 
-/// Waits until a run is to be ended.
-pub async fn asked_to_stop(stop: &watch::Receiver<Stop>) {
+/// Waits until `stop` is raised. Never returns if its sender is dropped first.
+pub async fn stop_requested(stop: &watch::Receiver<Stop>) {
     let mut stop = stop.clone();
     if stop.wait_for(|stop| *stop != Stop::No).await.is_err() {
-        // Whoever could ask is gone.
         std::future::pending::<()>().await;
     }
 }
 
-/// A process as `/proc/<pid>/stat` shows it. The start time tells it from a later process
-/// with the same id.
+/// A process from `/proc/<pid>/stat`. The start time distinguishes it from a later process with
+/// the same ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Process {
     pid: i32,
@@ -52,84 +51,91 @@ pub struct Process {
     started: u64,
 }
 
-/// The processes of one run, as far as they have been seen.
-struct Family<'a> {
+/// The known processes of one run.
+struct ProcessTree<'a> {
     run_id: &'a str,
-    /// Once seen, a process stays known: its children are found through it after its end.
+    /// The start time by process ID. Exited processes are kept, so that their children are found.
     known: HashMap<i32, u64>,
 }
 
-/// Ends every process of a run and returns when none is left.
+/// Ends all processes of a run and returns when none is left.
 ///
-/// ansible-playbook is ended first, since it ends its workers; then the runner, `root`; then
-/// whatever else carries the run's id or descends from such a process, again and again until
-/// two looks in a row find nothing. A process that cannot be killed (one that waits for a
-/// broken disk, say) keeps this function at work, so that nobody is told that it is gone.
+/// ansible-playbook is ended first, because it ends its workers, then ansible-runner (`root`),
+/// then all remaining processes of the run, until two consecutive scans find none.
+///
+/// # Blocking
+///
+/// Scans `/proc` and sleeps. Does not return as long as a process of the run cannot be killed,
+/// such as one in uninterruptible sleep.
 pub fn end(run_id: &str, root: Option<Process>, stop: &watch::Receiver<Stop>) {
-    let mut family = Family { run_id, known: HashMap::new() };
-    family.known.extend(root.map(|process| (process.pid, process.started)));
-    let playbooks = outermost(family.find().into_iter().filter(is_playbook).collect());
-    end_some(&mut family, &playbooks, stop);
-    let runners = outermost(family.find());
-    end_some(&mut family, &runners, stop);
+    let mut tree = ProcessTree { run_id, known: HashMap::new() };
+    tree.known.extend(root.map(|process| (process.pid, process.started)));
+    let playbooks = outermost(tree.find().into_iter().filter(is_playbook).collect());
+    terminate(&mut tree, &playbooks, stop);
+    let runners = outermost(tree.find());
+    terminate(&mut tree, &runners, stop);
 
     let begun = Instant::now();
-    let mut told = false;
-    let mut empty_looks = 0;
-    while empty_looks < 2 {
-        let left = family.find();
+    let mut logged = false;
+    let mut empty_scans = 0;
+    while empty_scans < 2 {
+        let left = tree.find();
         if left.is_empty() {
-            empty_looks += 1;
+            empty_scans += 1;
         } else {
-            empty_looks = 0;
+            empty_scans = 0;
             left.iter().for_each(|process| signal(process, Signal::KILL));
-            if begun.elapsed() > PATIENCE && !told {
+            if begun.elapsed() > LOG_REMAINING_AFTER && !logged {
                 let pids: Vec<i32> = left.iter().map(|process| process.pid).collect();
-                tracing::error!(run_id, ?pids, "processes of a run cannot be ended");
-                told = true;
+                tracing::error!(run_id, ?pids, "cannot end processes of a run");
+                logged = true;
             }
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(SCAN_INTERVAL);
     }
 }
 
-/// The process with this id, if it is alive.
+/// Returns the process with this ID, if it is alive.
 pub fn identify(pid: u32) -> Option<Process> {
     read(i32::try_from(pid).ok()?)
 }
 
-/// Whether any process of the run is left.
-pub fn any(run_id: &str) -> bool {
-    !Family { run_id, known: HashMap::new() }.find().is_empty()
+/// Returns true if any process of the run is alive.
+///
+/// # Blocking
+///
+/// Scans `/proc`.
+pub fn any_alive(run_id: &str) -> bool {
+    !ProcessTree { run_id, known: HashMap::new() }.find().is_empty()
 }
 
-/// Asks processes to end, and kills those that are still there after the grace time.
-fn end_some(family: &mut Family, processes: &[Process], stop: &watch::Receiver<Stop>) {
+/// Sends SIGTERM to processes, and SIGKILL to those that are alive after the grace period.
+fn terminate(tree: &mut ProcessTree, processes: &[Process], stop: &watch::Receiver<Stop>) {
     processes.iter().for_each(|process| signal(process, Signal::TERM));
     let begun = Instant::now();
     let mut left: Vec<Process> = processes.to_vec();
-    while begun.elapsed() < GRACE && *stop.borrow() != Stop::AtOnce {
+    while begun.elapsed() < TERM_GRACE_PERIOD && *stop.borrow() != Stop::AtOnce {
         left.retain(|process| read(process.pid) == Some(*process));
         if left.is_empty() {
             return;
         }
-        std::thread::sleep(PAUSE);
-        // What they start meanwhile is theirs too.
-        family.find();
+        std::thread::sleep(SCAN_INTERVAL);
+        // Record the processes that they start in the meantime.
+        tree.find();
     }
     left.iter().for_each(|process| signal(process, Signal::KILL));
 }
 
-impl Family<'_> {
-    /// The processes of the run that are alive now.
+impl ProcessTree<'_> {
+    /// Returns the live processes of the run.
     fn find(&mut self) -> Vec<Process> {
-        let all = alive();
+        let all = all_processes();
         let own = i32::try_from(std::process::id()).unwrap_or_default();
         let mut members: Vec<Process> = Vec::new();
         let mut others: Vec<Process> = Vec::new();
         for process in all.into_iter().filter(|process| process.pid != own && process.pid != 1) {
             let known = self.known.get(&process.pid) == Some(&process.started);
-            if known || carries(process.pid, self.run_id) {
+            if known || has_run_id(process.pid, self.run_id) {
                 members.push(process);
             } else {
                 others.push(process);
@@ -147,13 +153,14 @@ impl Family<'_> {
     }
 }
 
-/// Those whose parent is not among them: the workers of ansible-playbook look like it.
+/// Returns the processes whose parent is not in `processes`. The workers of ansible-playbook have
+/// its command line too.
 fn outermost(processes: Vec<Process>) -> Vec<Process> {
     let is_inner = |process: &&Process| processes.iter().any(|other| other.pid == process.parent);
     processes.iter().filter(|process| !is_inner(process)).copied().collect()
 }
 
-fn alive() -> Vec<Process> {
+fn all_processes() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
         .flatten()
@@ -162,10 +169,10 @@ fn alive() -> Vec<Process> {
         .collect()
 }
 
-/// Reads `/proc/<pid>/stat`; none where the process has ended, waited for or not.
+/// Reads `/proc/<pid>/stat` (proc_pid_stat(5)). Returns `None` for zombies.
 fn read(pid: i32) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in brackets, which can hold anything.
+    // The second field is the program name in parentheses, which can contain any character.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let [state, parent, ..] = fields.as_slice() else { return None };
     if matches!(*state, "Z" | "X") {
@@ -174,14 +181,14 @@ fn read(pid: i32) -> Option<Process> {
     Some(Process { pid, parent: parent.parse().ok()?, started: fields.get(19)?.parse().ok()? })
 }
 
-fn carries(pid: i32, run_id: &str) -> bool {
+fn has_run_id(pid: i32, run_id: &str) -> bool {
     let wanted = format!("{RUN_ID_VARIABLE}={run_id}");
-    // Processes of other users cannot be read, and are not ours.
+    // The environment of other users' processes is unreadable; they belong to no run.
     fs::read(format!("/proc/{pid}/environ"))
         .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|v| v == wanted.as_bytes()))
 }
 
-/// ansible-playbook is a script: its name comes after that of its interpreter.
+/// ansible-playbook is a script, so its name follows the name of the interpreter.
 fn is_playbook(process: &Process) -> bool {
     let arguments = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
     arguments
@@ -195,7 +202,7 @@ fn signal(process: &Process, signal: Signal) {
         return;
     }
     if let Some(pid) = Pid::from_raw(process.pid) {
-        // It may have ended by itself since.
+        // The process may have exited in the meantime.
         let _ = kill_process(pid, signal);
     }
 }
@@ -206,8 +213,8 @@ mod tests {
 
     use super::*;
 
-    /// A shell with the run's id, and a child that has left its session and forgotten the id.
-    fn family(run_id: &str) -> std::process::Child {
+    /// A shell with the run ID, and a child in another session without it.
+    fn spawn_tree(run_id: &str) -> std::process::Child {
         Command::new("sh")
             .args(["-c", "setsid env -i sleep 600 & setsid sleep 600 & wait"])
             .env(RUN_ID_VARIABLE, run_id)
@@ -216,30 +223,30 @@ mod tests {
             .unwrap()
     }
 
-    fn sleepers(family: &mut Family) -> usize {
+    fn sleepers(tree: &mut ProcessTree) -> usize {
         let is_sleep = |p: &Process| {
             fs::read(format!("/proc/{}/cmdline", p.pid)).is_ok_and(|c| c.starts_with(b"sleep"))
         };
-        family.find().iter().filter(|p| is_sleep(p)).count()
+        tree.find().iter().filter(|p| is_sleep(p)).count()
     }
 
     #[test]
-    fn ends_what_carries_the_id_and_what_descends_from_it() {
+    fn ends_processes_with_the_run_id_and_their_descendants() {
         let run_id = uuid::Uuid::now_v7().to_string();
-        let mut child = family(&run_id);
+        let mut child = spawn_tree(&run_id);
         let other_id = uuid::Uuid::now_v7().to_string();
-        let mut other = family(&other_id);
-        let mut seen = Family { run_id: &run_id, known: HashMap::new() };
+        let mut other = spawn_tree(&other_id);
+        let mut seen = ProcessTree { run_id: &run_id, known: HashMap::new() };
         while sleepers(&mut seen) < 2 {
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(SCAN_INTERVAL);
         }
         let members = seen.find();
         let (_sender, stop) = watch::channel(Stop::Gently);
         end(&run_id, identify(child.id()), &stop);
         child.wait().unwrap();
         assert!(members.iter().all(|member| read(member.pid) != Some(*member)), "{members:?}");
-        assert!(!any(&run_id));
-        assert!(any(&other_id), "the other run goes on");
+        assert!(!any_alive(&run_id));
+        assert!(any_alive(&other_id), "the other run must not be ended");
         end(&other_id, None, &stop);
         other.wait().unwrap();
     }

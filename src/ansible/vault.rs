@@ -1,9 +1,8 @@
 //! The Ansible vault password.
 //!
-//! Ansible takes a password from a file only. Where the operator has one, its path is passed
-//! on; where only the password is set, it goes into a file of our own that nobody else can
-//! read and that is removed when the server ends, however it ends short of a kill -9. What a
-//! kill -9 leaves is removed at the next start.
+//! Ansible reads the password from a file. `VAULT_PASSWORD_FILE` is passed on as it is. For
+//! `VAULT_PASSWORD`, the service writes a private file that is removed at shutdown, or at the
+//! next start if the server was killed.
 
 use std::fs;
 use std::io;
@@ -13,30 +12,39 @@ use std::path::{Path, PathBuf};
 
 use crate::config::VaultSource;
 
-/// The folder below the runs dir that holds the password file of a running server.
+/// The directory in the runs dir that contains the password file of a running server.
 const FOLDER: &str = "vault";
 
-/// A password file for as long as this value lives.
+/// The vault password file. A file that the service has written is removed on drop.
 #[derive(Debug, Default)]
 pub struct VaultPassword {
     file: Option<PathBuf>,
-    made: Option<PathBuf>,
+    written: Option<PathBuf>,
 }
 
 impl VaultPassword {
-    /// Prepares the password file; `runs_dir` is where one of our own is made.
+    /// Prepares the password file. If necessary, one is written to `runs_dir`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be written.
+    ///
+    /// # Blocking
+    ///
+    /// Writes and removes files.
     pub fn prepare(source: &VaultSource, runs_dir: &Path) -> io::Result<Self> {
         let folder = runs_dir.join(FOLDER);
         remove_folder(&folder);
         match source {
-            VaultSource::File(path) => Ok(Self { file: Some(path.clone()), made: None }),
+            VaultSource::File(path) => Ok(Self { file: Some(path.clone()), written: None }),
             VaultSource::Password(password) => {
-                let made = Self { file: Some(folder.join("password")), made: Some(folder.clone()) };
+                let written =
+                    Self { file: Some(folder.join("password")), written: Some(folder.clone()) };
                 fs::DirBuilder::new().mode(0o700).create(&folder)?;
                 let mut options = fs::OpenOptions::new();
                 options.write(true).create_new(true).mode(0o600);
                 options.open(folder.join("password"))?.write_all(password.as_bytes())?;
-                Ok(made)
+                Ok(written)
             }
             VaultSource::None => {
                 tracing::warn!(
@@ -48,7 +56,7 @@ impl VaultPassword {
         }
     }
 
-    /// The file to hand to Ansible, if there is a password at all.
+    /// Returns the file to pass to Ansible, if a password is configured.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
@@ -56,7 +64,7 @@ impl VaultPassword {
 
 impl Drop for VaultPassword {
     fn drop(&mut self) {
-        if let Some(folder) = &self.made {
+        if let Some(folder) = &self.written {
             remove_folder(folder);
         }
     }
@@ -65,7 +73,7 @@ impl Drop for VaultPassword {
 fn remove_folder(folder: &Path) {
     match fs::remove_dir_all(folder) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            tracing::error!(folder = %folder.display(), error = %e, "the vault password file stays");
+            tracing::error!(folder = %folder.display(), error = %e, "cannot remove the vault password file");
         }
         _ => {}
     }

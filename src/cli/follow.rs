@@ -165,7 +165,7 @@ mod tests {
             data: \"event_data\": {\"task\": \"t\"}}\r\n\r\nid: 2\r\n";
         let mut screen = Screen::new();
         let mut last_id = String::new();
-        let response = axum::http::Response::new(text).into();
+        let response = hyper::Response::new(text).into();
         assert!(read(response, &mut screen, &mut last_id).await.is_none());
         assert_eq!((screen.tasks, screen.task.as_str()), (1, "t"));
         assert_eq!(last_id, "1", "an incomplete event is requested again");

@@ -20,7 +20,7 @@ pub use crate::cli::runs::{RunsCommand, runs};
 
 use crate::config::{LogFormat, Settings};
 use crate::generate::curl_scripts::{Script, scripts};
-use crate::generate::kong::{self, Gateway};
+use crate::generate::kong::{self, KongSettings};
 use crate::generate::openapi as document;
 use crate::http::server::serve as run_server;
 
@@ -128,7 +128,7 @@ pub struct KongArguments {
 /// Prints the configuration of Kong, or compares it with the committed one.
 pub fn kong(settings: &Settings, arguments: &KongArguments) -> ExitCode {
     if arguments.check {
-        return compare("kong/kong.yml", "kong", &kong::text(&Gateway::default()));
+        return compare("kong/kong.yml", "kong", &kong::text(&KongSettings::default()));
     }
     let consumers = match &arguments.consumers {
         None => Ok(Vec::new()),
@@ -140,8 +140,9 @@ pub fn kong(settings: &Settings, arguments: &KongArguments) -> ExitCode {
     match consumers {
         Ok(consumers) => {
             let upstream = arguments.upstream.clone();
-            let gateway = Gateway { upstream, consumers, ..Gateway::of(settings) };
-            print!("{}", kong::text(&gateway));
+            let settings =
+                KongSettings { upstream, consumers, ..KongSettings::from_settings(settings) };
+            print!("{}", kong::text(&settings));
             ExitCode::SUCCESS
         }
         Err(error) => failed(&error),

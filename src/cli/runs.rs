@@ -136,7 +136,7 @@ fn client(connect_timeout: Duration) -> Result<Client, String> {
 ///
 /// If there is no response within `timeout`.
 pub(super) async fn health(url: &str, timeout: Duration) -> Result<Response, String> {
-    let request = client(timeout)?.get(format!("{url}{}", health::ALIVE)).timeout(timeout);
+    let request = client(timeout)?.get(format!("{url}{}", health::LIVENESS_PATH)).timeout(timeout);
     request.send().await.map_err(root_cause)
 }
 

@@ -1,4 +1,4 @@
-//! Whom the server believes what it is told about a request.
+//! The settings of the gateway and of trusted proxies.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,25 +7,24 @@ use ipnet::IpNet;
 
 use crate::config::SettingsError;
 
-/// The header by which the server knows that a request came through the gateway.
+/// The header in which the gateway sends its secret.
 pub const SECRET_HEADER: &str = "x-range42-gateway";
 
-/// The shortest secret that is accepted: one that nobody guesses.
-const SHORTEST_SECRET: usize = 20;
+/// The minimum length of the secret, to prevent guessing.
+const MIN_SECRET_LENGTH: usize = 20;
 
-/// The gateway in front of the server, if there is one.
+/// The settings of the gateway in front of the server, if there is one.
 #[derive(Clone, Default)]
-pub struct Gateway {
-    /// `TRUSTED_PROXIES`: from whom `X-Forwarded-*`, `X-Request-Id` and consumer headers are
-    /// believed.
+pub struct GatewaySettings {
+    /// `TRUSTED_PROXIES`: networks whose `X-Forwarded-*`, `X-Request-Id` and consumer headers are
+    /// trusted.
     pub trusted: Vec<IpNet>,
-    /// `RANGE42_GATEWAY_SECRET`: what the gateway sends with every request; requests without
-    /// it are refused.
+    /// `RANGE42_GATEWAY_SECRET`: the secret that every request must carry.
     pub secret: Option<String>,
 }
 
-impl Gateway {
-    /// Reads what the settings say about it.
+impl GatewaySettings {
+    /// Reads the settings from a map.
     pub(super) fn from_map(env: &HashMap<String, String>) -> Result<Self, SettingsError> {
         let get = |name: &str| env.get(name).map(|value| value.trim()).filter(|v| !v.is_empty());
         let networks = get("TRUSTED_PROXIES").unwrap_or_default().split([',', ' ']);
@@ -35,14 +34,14 @@ impl Gateway {
         Ok(Self { trusted, secret })
     }
 
-    /// Whether this address is a trusted proxy's.
+    /// Returns true if the address belongs to a trusted proxy.
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted.iter().any(|network| network.contains(&address))
     }
 }
 
-/// A network, or an address as a network of one.
+/// Parses a network, or an address as a network of one.
 fn network(text: &str) -> Result<IpNet, SettingsError> {
     let address = || text.parse::<IpAddr>().map(IpNet::from);
     text.parse().or_else(|_| address()).map_err(|_| SettingsError {
@@ -53,9 +52,9 @@ fn network(text: &str) -> Result<IpNet, SettingsError> {
 
 fn secret(text: &str) -> Result<String, SettingsError> {
     let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
-    if plain && text.len() >= SHORTEST_SECRET {
+    if plain && text.len() >= MIN_SECRET_LENGTH {
         return Ok(text.to_owned());
     }
-    let reason = "needs 20 or more ASCII characters without blanks".to_owned();
+    let reason = "must be at least 20 printable ASCII characters, without spaces".to_owned();
     Err(SettingsError { name: "RANGE42_GATEWAY_SECRET", reason })
 }

@@ -1,47 +1,48 @@
-//! How much the server takes on, for how long, and how much of it is kept.
+//! Limits on the number, duration and size of what the server handles and stores.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::config::{SettingsError, number};
 
-/// What one playbook run takes, rounded up: ansible-runner, ansible-playbook and its workers.
-const MEMORY_OF_A_RUN: u64 = 256 * 1024 * 1024;
+/// The memory of one playbook run: ansible-runner, ansible-playbook and its workers, measured
+/// and rounded up.
+const MEMORY_PER_RUN: u64 = 256 * 1024 * 1024;
 
-/// Runs wait for Proxmox most of their time, so a core carries several.
+/// Runs mostly wait for Proxmox, so several can share a core.
 const RUNS_PER_CORE: u64 = 4;
 
-/// The limits of one server. All durations are settings in whole seconds.
+/// The limits of a server. All durations are settings in whole seconds.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// `RANGE42_MAX_RUNS`: runs at work at once.
+    /// `RANGE42_MAX_RUNS`: maximum number of concurrent runs.
     pub runs: usize,
-    /// `RANGE42_MAX_QUEUE`: runs that wait for their turn.
+    /// `RANGE42_MAX_QUEUE`: maximum number of queued runs.
     pub queue: usize,
-    /// `RANGE42_RUN_TIME_LIMIT`: a run that takes longer is ended. 0: no limit.
+    /// `RANGE42_RUN_TIME_LIMIT`: the time after which a run is ended. `None` if the setting is 0.
     pub run_time: Option<Duration>,
-    /// `RANGE42_SHUTDOWN_WAIT`: how long a server that ends waits for its runs.
+    /// `RANGE42_SHUTDOWN_WAIT`: how long a shutdown waits for running runs.
     pub shutdown_wait: Duration,
-    /// `RANGE42_HISTORY_DAYS`: how long an ended run is kept.
+    /// `RANGE42_HISTORY_DAYS`: how long ended runs are kept.
     pub history_days: u32,
     /// `RANGE42_HISTORY_RUNS`: how many ended runs are kept.
     pub history_runs: u32,
-    /// `RANGE42_MAX_BODY`: the largest request body, in bytes.
+    /// `RANGE42_MAX_BODY`: maximum size of a request body in bytes.
     pub body: usize,
-    /// `RANGE42_HEADER_TIME_LIMIT`: how long the first request of a connection may take to
-    /// get here.
+    /// `RANGE42_HEADER_TIME_LIMIT`: timeout for the first request of a connection.
     pub header_time: Duration,
-    /// `RANGE42_BODY_TIME_LIMIT`: how long a request's body may take to get here.
+    /// `RANGE42_BODY_TIME_LIMIT`: timeout for receiving a request body.
     pub body_time: Duration,
-    /// `RANGE42_KEEP_ALIVE`: how long a connection may be idle between requests. It is above
-    /// the 60 s after which gateways drop theirs, so that none sends into a closing one.
+    /// `RANGE42_KEEP_ALIVE`: idle timeout of a connection. Must exceed the 60 s after which Kong
+    /// closes idle upstream connections (`upstream_keepalive_idle_timeout`), so that the gateway
+    /// never sends a request on a closing connection.
     pub keep_alive: Duration,
-    /// `RANGE42_MAX_CONNECTIONS`: connections at once.
+    /// `RANGE42_MAX_CONNECTIONS`: maximum number of connections.
     pub connections: usize,
 }
 
 impl Limits {
-    /// Reads the limits from the settings.
+    /// Reads the limits from a map.
     pub(super) fn from_map(env: &HashMap<String, String>) -> Result<Self, SettingsError> {
         let get = |name: &str| env.get(name).map(String::as_str).filter(|v| !v.is_empty());
         let seconds = |name: &'static str, default: u32| {
@@ -53,7 +54,7 @@ impl Limits {
                 count => Ok(count),
             };
         Ok(Self {
-            runs: at_least_one("RANGE42_MAX_RUNS", runs_that_fit())?,
+            runs: at_least_one("RANGE42_MAX_RUNS", default_runs())?,
             queue: number("RANGE42_MAX_QUEUE", get("RANGE42_MAX_QUEUE"), 200)?,
             run_time: Some(seconds("RANGE42_RUN_TIME_LIMIT", 3600)?).filter(|d| !d.is_zero()),
             shutdown_wait: seconds("RANGE42_SHUTDOWN_WAIT", 30)?,
@@ -68,13 +69,16 @@ impl Limits {
     }
 }
 
-/// What the cores and the memory of this machine carry, or those of the container.
-fn runs_that_fit() -> usize {
+/// Returns the default number of concurrent runs for the cores and memory of this machine or
+/// container.
+fn default_runs() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let by_memory = memory().map_or(u64::MAX, |bytes| bytes / MEMORY_OF_A_RUN);
+    let by_memory = memory().map_or(u64::MAX, |bytes| bytes / MEMORY_PER_RUN);
     (cores * RUNS_PER_CORE).min(by_memory).clamp(1, 64) as usize
 }
 
+/// Returns the memory of this machine (proc_meminfo(5)) or the limit of the container (cgroup v2),
+/// in bytes.
 fn memory() -> Option<u64> {
     let machine = std::fs::read_to_string("/proc/meminfo").ok()?;
     let total = machine.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;

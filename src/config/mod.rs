@@ -1,7 +1,7 @@
-//! Every setting, parsed from the environment once and checked before the port is bound.
+//! All settings, read from the environment and validated before the port is bound.
 //!
-//! Settings come from a map rather than from the process, so that a test can have its own
-//! without touching the environment of the others.
+//! Settings are read from a map rather than from the process environment, so that each test can
+//! use its own.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -16,13 +16,12 @@ mod gateway;
 mod limits;
 
 pub use crate::config::limits::Limits;
-pub use gateway::{Gateway, SECRET_HEADER};
+pub use gateway::{GatewaySettings, SECRET_HEADER};
 
-/// The origins that a browser may call from when `CORS_ORIGIN_REGEX` is not set: this machine,
-/// under each of its three names, on any port.
+/// The default of `CORS_ORIGIN_REGEX`: the local host under each of its three names, on any port.
 const LOCAL_ORIGINS: &str = r"^https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?$";
 
-/// A setting that cannot be used. Its text is one line, made for an operator's terminal.
+/// An invalid setting. The message is a single line for the terminal of the operator.
 #[derive(Debug, Error)]
 #[error("{name}: {reason}")]
 pub struct SettingsError {
@@ -30,104 +29,120 @@ pub struct SettingsError {
     reason: String,
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Lines for a person at a terminal.
+    /// Human-readable lines.
     Text,
-    /// One JSON object a line, for a log collector.
+    /// One JSON object per line, for log collectors.
     Json,
 }
 
-/// How playbook runs are started.
+/// The engine that starts playbook runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineChoice {
-    /// Warm where the runner is Ansible's own, let go when there is nothing to do for a while.
+    /// The warm engine if the runner supports it, stopped when it is idle.
     Auto,
     /// A new process for each run.
     Process,
-    /// Warm, and kept.
+    /// The warm engine, kept running when it is idle.
     Warm,
 }
 
-/// Where the vault password comes from, before anything is made of it.
+/// The source of the vault password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum VaultSource {
-    /// `VAULT_PASSWORD_FILE`: an existing file that Ansible reads itself.
+    /// `VAULT_PASSWORD_FILE`: an existing file that Ansible reads.
     File(PathBuf),
-    /// `VAULT_PASSWORD`: the password, to be written to a file of our own.
+    /// `VAULT_PASSWORD`: the password, which the service writes to a private file.
     Password(String),
-    /// Neither is set.
+    /// Neither variable is set.
     None,
 }
 
-/// How live status is asked of Proxmox and sent to dashboards.
+/// The settings of live status.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatusSettings {
-    /// `RANGE42_WS_MAX_CLIENTS`: connections at one time; further ones are refused.
+    /// `RANGE42_WS_MAX_CLIENTS`: maximum number of connections.
     pub max_clients: NonZeroU32,
-    /// `RANGE42_WS_POLL_SECONDS`: between two questions to Proxmox.
+    /// `RANGE42_WS_POLL_SECONDS`: Proxmox poll interval.
     pub poll_every: Duration,
-    /// `RANGE42_WS_POLL_LIMIT_SECONDS`: the time Proxmox has to answer.
+    /// `RANGE42_WS_POLL_LIMIT_SECONDS`: timeout of a poll.
     pub poll_limit: Duration,
-    /// `RANGE42_WS_PING_SECONDS`: between two pings of a client.
+    /// `RANGE42_WS_PING_SECONDS`: ping interval.
     pub ping_every: Duration,
-    /// `RANGE42_WS_SEND_LIMIT_SECONDS`: the time a client has to take a message.
+    /// `RANGE42_WS_SEND_LIMIT_SECONDS`: timeout for sending a message to a client.
     pub send_limit: Duration,
 }
 
-/// The settings of one server.
+/// The settings of a server.
 #[derive(Clone)]
 pub struct Settings {
     /// `PROJECT_ROOT_DIR`, absolute.
     pub project_root: PathBuf,
-    /// `API_BACKEND_WWWAPP_PLAYBOOKS_DIR`: the folder that holds `playbooks/generic.yml`.
+    /// `API_BACKEND_WWWAPP_PLAYBOOKS_DIR`: the directory that contains `playbooks/generic.yml`.
     pub local_playbooks: PathBuf,
-    /// `API_BACKEND_PUBLIC_PLAYBOOKS_DIR`: the folder that holds `bundles/` and `scenarios/`.
+    /// `API_BACKEND_PUBLIC_PLAYBOOKS_DIR`: the directory that contains `bundles/` and `scenarios/`.
     pub public_playbooks: Option<PathBuf>,
-    /// `API_BACKEND_INVENTORY_DIR`: the folder that holds `hosts.yml`.
+    /// `API_BACKEND_INVENTORY_DIR`: the directory that contains `hosts.yml`.
     pub inventory: PathBuf,
-    /// `API_BACKEND_VAULT_FILE`: a variables file that every run gets with `-e @file`.
+    /// `API_BACKEND_VAULT_FILE`: a variables file, passed to every run with `-e @file`.
     pub vars_file: Option<PathBuf>,
     /// `VAULT_PASSWORD_FILE` or `VAULT_PASSWORD`.
     pub vault: VaultSource,
-    /// `CORS_ORIGIN_REGEX`, matched against the whole origin.
+    /// `CORS_ORIGIN_REGEX`, anchored at both ends.
     pub cors_origin: Regex,
     /// `HOST`.
     pub host: String,
-    /// `PORT`; 0 lets the system choose, which tests use.
+    /// `PORT`. With 0, the system chooses a free port, for tests.
     pub port: u16,
-    /// `DEBUG`: 422 answers in the verbose shape, and logged.
+    /// `DEBUG`: 422 responses are verbose and logged.
     pub debug: bool,
-    /// `RANGE42_LOG`: a level, or levels by module.
+    /// `RANGE42_LOG`: a level, or levels per module.
     pub log: Targets,
     /// `RANGE42_LOG_FORMAT`.
     pub log_format: LogFormat,
     /// `RANGE42_RUNNER`: the `ansible-runner` executable.
     pub runner: PathBuf,
-    /// `RANGE42_DATA_DIR`: the folder that holds the history of runs and their logs.
+    /// `RANGE42_DATA_DIR`: the directory for the history of runs and their logs.
     pub data_dir: PathBuf,
     /// `RANGE42_ENGINE`.
     pub engine: EngineChoice,
-    /// `RANGE42_RUNS_DIR`: the folder that holds one private data dir per run at work.
+    /// `RANGE42_RUNS_DIR`: the directory for the private data dirs of running runs.
     pub runs_dir: PathBuf,
-    /// `ANSIBLE_ROLES_PATH` as the operator set it; our own roles come after it.
+    /// `ANSIBLE_ROLES_PATH` as set by the operator. Our own roles follow it.
     pub roles_path: Option<String>,
     /// The `RANGE42_WS_` settings.
     pub status: StatusSettings,
-    /// Whom is believed what he says of a request.
-    pub gateway: Gateway,
-    /// How much is taken on, for how long, and how much of it is kept.
+    /// Trusted proxies and the secret of the gateway.
+    pub gateway: GatewaySettings,
+    /// Limits of time, size and number.
     pub limits: Limits,
 }
 
 impl Settings {
-    /// Reads the settings of this process.
+    /// Reads the settings from the environment of this process.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first invalid setting.
+    ///
+    /// # Blocking
+    ///
+    /// Opens the files that settings name.
     pub fn from_env() -> Result<Self, SettingsError> {
         Self::from_map(&std::env::vars_os().filter_map(utf8_pair).collect())
     }
 
-    /// Reads the settings from a map. An empty value counts as not set.
+    /// Reads the settings from a map. An empty value is treated as unset.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first invalid setting.
+    ///
+    /// # Blocking
+    ///
+    /// Opens the files that settings name.
     pub fn from_map(env: &HashMap<String, String>) -> Result<Self, SettingsError> {
         let get = |name: &str| env.get(name).map(String::as_str).filter(|v| !v.is_empty());
         let project_root = directory("PROJECT_ROOT_DIR", get("PROJECT_ROOT_DIR").unwrap_or("."))?;
@@ -154,7 +169,7 @@ impl Settings {
             runs_dir: get("RANGE42_RUNS_DIR")
                 .map_or_else(|| data_dir.join("runs"), |dir| absolute(&project_root.join(dir))),
             data_dir,
-            gateway: Gateway::from_map(env)?,
+            gateway: GatewaySettings::from_map(env)?,
             limits: Limits::from_map(env)?,
             engine: engine(get("RANGE42_ENGINE").unwrap_or("auto"))?,
             roles_path: get("ANSIBLE_ROLES_PATH").map(str::to_owned),
@@ -180,7 +195,7 @@ fn directory(name: &'static str, value: &str) -> Result<PathBuf, SettingsError> 
         .ok_or_else(|| SettingsError { name, reason: format!("{value:?} is not a directory") })
 }
 
-/// Opens the file once, since "exists" does not mean that the service's user may read it.
+/// Opens the file, because an existing file may be unreadable for the service's user.
 fn readable_file(name: &'static str, value: &str) -> Result<PathBuf, SettingsError> {
     let path = absolute(Path::new(value));
     match std::fs::File::open(&path).and_then(|file| file.metadata()) {
@@ -198,8 +213,8 @@ fn vault_source(file: Option<&str>, password: Option<&str>) -> Result<VaultSourc
     })
 }
 
-/// The expression must match the whole origin, as the gateway's own rule does: without that,
-/// `http://localhost` would also let `http://localhost.evil.test` in.
+/// The expression must match the whole origin, like in the CORS plugin of Kong. Otherwise,
+/// `http://localhost` would also allow `http://localhost.evil.test`.
 fn origin_regex(value: &str) -> Result<Regex, SettingsError> {
     Regex::new(&format!("^(?:{value})$")).map_err(|e| SettingsError {
         name: "CORS_ORIGIN_REGEX",
@@ -219,7 +234,7 @@ fn number<T: std::str::FromStr + std::fmt::Display>(
     let Some(text) = value else { return Ok(default) };
     text.parse().map_err(|_| SettingsError {
         name,
-        reason: format!("{text:?} is not a number in the range of this setting"),
+        reason: format!("{text:?} is not a number in the allowed range"),
     })
 }
 
@@ -231,14 +246,14 @@ fn status_settings<'a>(
     Ok(StatusSettings {
         max_clients: number(max_clients, get(max_clients), NonZeroU32::new(2000).expect("not 0"))?,
         poll_every: seconds("RANGE42_WS_POLL_SECONDS", 5.0, 3600.0)?,
-        // A single request to Proxmox is never waited for longer than 30 seconds.
+        // A single request to Proxmox times out after 30 seconds (proxmox::client).
         poll_limit: seconds("RANGE42_WS_POLL_LIMIT_SECONDS", 10.0, 30.0)?,
         ping_every: seconds("RANGE42_WS_PING_SECONDS", 20.0, 3600.0)?,
         send_limit: seconds("RANGE42_WS_SEND_LIMIT_SECONDS", 10.0, 3600.0)?,
     })
 }
 
-/// A time in seconds, fractions allowed. Less than a hundredth would be a busy loop.
+/// Parses a duration in seconds, with fractions. Less than 10 ms would be a busy loop.
 fn seconds(
     name: &'static str,
     value: Option<&str>,
@@ -264,7 +279,7 @@ fn log_format(value: &str) -> Result<LogFormat, SettingsError> {
         "json" => Ok(LogFormat::Json),
         _ => Err(SettingsError {
             name: "RANGE42_LOG_FORMAT",
-            reason: format!("{value:?} is neither \"text\" nor \"json\""),
+            reason: format!("{value:?} is not \"text\" or \"json\""),
         }),
     }
 }
@@ -276,13 +291,13 @@ fn engine(value: &str) -> Result<EngineChoice, SettingsError> {
         "warm" => Ok(EngineChoice::Warm),
         _ => Err(SettingsError {
             name: "RANGE42_ENGINE",
-            reason: format!("{value:?} is none of \"auto\", \"process\" and \"warm\""),
+            reason: format!("{value:?} is not \"auto\", \"process\" or \"warm\""),
         }),
     }
 }
 
-/// The executable that is named must be there. The default one may be missing, so that the
-/// service starts and can say, in every answer that needs it, what is not installed.
+/// An explicitly named runner must exist. The default one may be missing: the service then starts
+/// and reports the missing runner in each response that needs it.
 fn runner(
     named: Option<&str>,
     path: Option<&str>,
@@ -313,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_stand_below_the_project_root() {
+    fn defaults_are_relative_to_the_project_root() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let settings = from(&[("PROJECT_ROOT_DIR", root.to_str().unwrap())]).unwrap();
@@ -326,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_has_a_level_and_levels_by_module() {
+    fn the_log_has_a_level_and_levels_per_module() {
         let log = from(&[("RANGE42_LOG", "warn,range42_backend_api::runs=debug")]).unwrap().log;
         assert!(log.would_enable("range42_backend_api::runs::work", &Level::DEBUG));
         assert!(log.would_enable("range42_backend_api::routes", &Level::WARN));
@@ -338,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_value_is_one_line_that_names_the_setting() {
+    fn an_invalid_value_is_reported_in_one_line_that_names_the_setting() {
         for (name, value) in [
             ("PROJECT_ROOT_DIR", "/nonexistent"),
             ("PORT", "70000"),
@@ -366,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_rule_covers_the_whole_origin() {
+    fn the_origin_regex_must_match_the_whole_origin() {
         let settings = from(&[("CORS_ORIGIN_REGEX", "https://ui[.]test")]).unwrap();
         assert!(settings.cors_origin.is_match("https://ui.test"));
         assert!(!settings.cors_origin.is_match("https://ui.test.evil.test"));

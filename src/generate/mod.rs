@@ -1,4 +1,4 @@
-//! What is made from the operations and needed by nothing at run time.
+//! Files generated from the operations. The server does not need them at run time.
 
 pub mod curl_scripts;
 pub mod kong;

@@ -1,4 +1,4 @@
-//! The published description of the API, made from the table.
+//! Generates the OpenAPI document from the operations.
 
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
@@ -12,29 +12,29 @@ use crate::operations::tags;
 use crate::operations::tags::Tag;
 use crate::operations::{Answer, LookUp, Method, Operation, RequestType, Work};
 
-/// A version of the OpenAPI specification that the document can be had in.
+/// A supported version of the OpenAPI specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Version {
-    /// 3.0.3, for tools that know no newer one.
+    /// 3.0.3, for tools that do not support 3.1.
     #[value(name = "3.0")]
     V3_0,
-    /// 3.1.0, as it is served and committed.
+    /// 3.1.0, which the server serves and the repository contains.
     #[value(name = "3.1")]
     V3_1,
 }
 
-/// The text of the document.
+/// Returns the document as JSON text.
 pub fn text(version: Version) -> String {
     let text = match version {
         Version::V3_0 => serde_json::to_string_pretty(&openapi_3_0::of(&document())),
         Version::V3_1 => serde_json::to_string_pretty(&document()),
     };
-    let mut text = text.expect("a JSON value is writable");
+    let mut text = text.expect("a JSON value can be serialized");
     text.push('\n');
     text
 }
 
-/// The document: OpenAPI 3.1, with every operation and every schema.
+/// Returns the OpenAPI 3.1 document, with all operations and schemas.
 pub fn document() -> Value {
     let mut paths = Map::new();
     for operation in OPERATIONS.iter() {
@@ -52,11 +52,11 @@ pub fn document() -> Value {
             "title": "CR42 - API",
             "version": "v0.1",
             "description": "Cyber ranges on Proxmox VE. Each operation runs an Ansible playbook \
-                            and answers what the playbook reported.",
+                            and returns what the playbook reported.",
             "license": { "name": "GPL-3.0", "identifier": "GPL-3.0-only" },
         },
         "servers": [{ "url": "/", "description": "This server." }],
-        // The service itself asks for no key, a gateway in front of it does.
+        // The service itself requires no key; the gateway does.
         "security": [{}, { "gatewayKey": [] }],
         "tags": tags(),
         "paths": paths,
@@ -64,7 +64,7 @@ pub fn document() -> Value {
             "schemas": schemas(),
             "securitySchemes": { "gatewayKey": {
                 "type": "apiKey", "in": "header", "name": kong::KEY_HEADER,
-                "description": "The key of a consumer, where the API is reached through the gateway.",
+                "description": "A consumer's key, required if the API is called through the gateway.",
             } },
         },
     })
@@ -86,7 +86,7 @@ fn operation_object(operation: &Operation) -> Value {
         "tags": [operation.tag.name],
         "summary": operation.summary,
     });
-    let parameters = path_parameter(operation.path).into_iter().chain([preference()]);
+    let parameters = path_parameter(operation.path).into_iter().chain([prefer_parameter()]);
     object["parameters"] = parameters.collect();
     if let Some(request) = &operation.request {
         object["requestBody"] = json!({
@@ -101,8 +101,8 @@ fn operation_object(operation: &Operation) -> Value {
     object
 }
 
-/// The name of the schema of a body. Each operation that makes a group of guests wants other
-/// keys, and so has a schema of its own, which adds them to that of all groups.
+/// The name of a request body's schema. Each operation that creates a group of guests requires
+/// other keys, so it has a schema of its own, which adds them to the shared one.
 fn request_name(operation: &Operation, request: &RequestType) -> String {
     match operation.work {
         Work::CreateVms { folder, .. } => {
@@ -113,7 +113,7 @@ fn request_name(operation: &Operation, request: &RequestType) -> String {
     }
 }
 
-/// The schema of [`request_name`] where it is the operation's own.
+/// The schema of a request body, if the operation has one of its own; see [`request_name`].
 fn own_schema(operation: &Operation, request: &RequestType) -> Option<Value> {
     let Work::CreateVms { keys, .. } = operation.work else { return None };
     let vm = reference("NewVm");
@@ -136,22 +136,22 @@ fn path_parameter(path: &str) -> Option<Value> {
         "name": name,
         "in": "path",
         "required": true,
-        "description": "The name below its folder. The slashes of a nested one are sent as %2F.",
+        "description": "The path below its directory. Encode the slashes of a nested path as %2F.",
         "schema": { "type": "string", "pattern": "^[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*$", "maxLength": 1024 },
         "example": path_example(name),
     }))
 }
 
-/// A value of a path parameter that works with the bundles and scenarios that we bring.
+/// Returns a value of a path parameter that works with the included bundles and scenarios.
 pub fn path_example(parameter: &str) -> &'static str {
     if parameter == "scenario_name" { "demo_lab" } else { "ping" }
 }
 
-fn preference() -> Value {
+fn prefer_parameter() -> Value {
     json!({
         "name": "Prefer",
         "in": "header",
-        "description": "`respond-async` answers 202 at once, with the run in Location; `wait=N` waits N seconds for the end before it does (RFC 7240).",
+        "description": "`respond-async` returns 202 immediately, with the URL of the run in Location; `wait=N` first waits up to N seconds for the run to end (RFC 7240).",
         // No example: Swagger UI would send it with every request.
         "schema": { "type": "string" },
     })
@@ -170,18 +170,18 @@ fn responses(operation: &Operation) -> Value {
         _ => json!({ "anyOf": [reference("RunFailure"), reference("Detail")] }),
     };
     let mut responses = json!({
-        "200": response("The playbook ran and ended well.", success),
-        "202": response("The client did not want to wait any longer; the run goes on.", reference("RunWithResult")),
-        "400": response("It cannot be done as the server is set up; nothing was started.", reference("Detail")),
+        "200": response("The playbook succeeded.", success),
+        "202": response("The run continues in the background, as requested with Prefer.", reference("RunWithResult")),
+        "400": response("The configuration of the server does not allow the operation; nothing was started.", reference("Detail")),
         "408": response("The body did not arrive in time; nothing was started.", reference("Detail")),
-        "413": response("The body is larger than any request needs to be.", reference("Detail")),
-        "422": response("The body does not fit the schema; nothing was started.", reference("Invalid")),
-        "500": response("The run failed or was ended before it was done, or the server failed.", failure),
-        "503": response("As many runs wait as may, or the server is shutting down; nothing was started.", reference("Detail")),
+        "413": response("The body exceeds the size limit; nothing was started.", reference("Detail")),
+        "422": response("The body does not match the schema; nothing was started.", reference("Invalid")),
+        "500": response("The run failed or was canceled, or an internal error occurred.", failure),
+        "503": response("The queue is full, or the server is shutting down; nothing was started.", reference("Detail")),
     });
     if looks_up(operation) {
         responses["404"] =
-            response("There is no such guest; nothing was changed.", reference("Detail"));
+            response("The guest does not exist; nothing was changed.", reference("Detail"));
     }
     if operation.request.is_none() {
         let members = responses.as_object_mut().expect("an object");
@@ -209,7 +209,7 @@ fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-/// The name of the schema of a whole answer with entries of `item`.
+/// The name of the schema of a response whose entries have the schema `item`.
 fn answer_name(item: &str, list: bool) -> String {
     if list { format!("{item}ListAnswer") } else { format!("{item}Answer") }
 }
@@ -249,14 +249,14 @@ fn schemas() -> Map<String, Value> {
 }
 
 fn published(schemas: Vec<(String, RefOr<Schema>)>) -> Map<String, Value> {
-    let value = |schema| serde_json::to_value(schema).expect("a schema is writable");
+    let value = |schema| serde_json::to_value(schema).expect("a schema can be serialized");
     schemas.into_iter().map(|(name, schema)| (name, value(schema))).collect()
 }
 
-/// The schemas that are nobody's own.
+/// The schemas that operations share.
 fn shared_schemas() -> Map<String, Value> {
-    let lines = json!({ "type": "array", "items": { "type": "string" }, "description": "The lines of the log, without colours." });
-    let rc = json!({ "type": ["integer", "null"], "description": "The exit code of ansible-playbook; null where a signal ended it." });
+    let lines = json!({ "type": "array", "items": { "type": "string" }, "description": "The lines of the log, without ANSI colors." });
+    let rc = json!({ "type": ["integer", "null"], "description": "The exit code of ansible-playbook; null if a signal terminated it." });
     let schemas = json!({
         "RunLog": {
             "type": "object",
@@ -270,7 +270,7 @@ fn shared_schemas() -> Map<String, Value> {
             "properties": {
                 "rc": rc,
                 "error": { "type": "string", "description": "Why the run failed, in one line." },
-                "result": { "type": "array", "description": "What was reported before the failure.", "items": {} },
+                "result": { "type": "array", "description": "What the playbook reported before it failed.", "items": {} },
                 "log_multiline": lines,
             },
             "example": {
@@ -281,11 +281,11 @@ fn shared_schemas() -> Map<String, Value> {
         },
         "FoundGuest": {
             "type": "object",
-            "description": "A guest that was looked up.",
+            "description": "The guest that was looked up.",
             "required": ["vm_id", "vm_name"],
             "properties": {
                 "vm_id": { "type": "integer", "description": "Its id." },
-                "vm_name": { "type": ["string", "null"], "description": "Its name; null where Proxmox VE has none for it." },
+                "vm_name": { "type": ["string", "null"], "description": "Its name; null if it has none." },
             },
             "example": { "vm_id": 1000, "vm_name": "gateway" },
         },
@@ -304,16 +304,16 @@ fn shared_schemas() -> Map<String, Value> {
             "type": "object",
             "required": ["msg", "type"],
             "properties": {
-                "type": { "type": "string", "description": "A stable name of the kind of error." },
+                "type": { "type": "string", "description": "A stable identifier of the kind of error." },
                 "loc": {
                     "type": "array",
                     "items": { "type": ["string", "integer"] },
-                    "description": "The path to the member. With DEBUG=true it is `field`, joined by dots.",
+                    "description": "The path to the field. With DEBUG=true, `field` has it instead, joined by dots.",
                 },
-                "field": { "type": "string", "description": "With DEBUG=true only: the path to the member." },
-                "msg": { "type": "string", "description": "A sentence for a person." },
-                "input": { "description": "What was sent; passwords are masked." },
-                "ctx": { "type": ["object", "null"], "description": "The rule that was broken." },
+                "field": { "type": "string", "description": "The path to the field; only with DEBUG=true." },
+                "msg": { "type": "string", "description": "A human-readable message." },
+                "input": { "description": "The rejected value; passwords are masked." },
+                "ctx": { "type": ["object", "null"], "description": "The violated constraint." },
             },
             "example": {
                 "type": "string_pattern_mismatch", "loc": ["body", "vm_id"],

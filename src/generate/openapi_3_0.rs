@@ -1,20 +1,21 @@
-//! The document as OpenAPI 3.0.3, for tools that do not read 3.1, such as Kong's converter.
+//! Converts the document to OpenAPI 3.0.3, for tools that do not support 3.1, such as Kong's
+//! converter.
 //!
-//! 3.1 takes its schemas from JSON Schema 2020-12, 3.0 from an earlier draft with words of its
-//! own (OpenAPI 3.0.3, "Schema Object"). What 3.0 has no word for is left out, so that it
-//! accepts whatever 3.1 does.
+//! Schemas in 3.1 are JSON Schema 2020-12; those in 3.0 are an extended subset of an earlier draft
+//! (OpenAPI 3.0.3, "Schema Object"). Keywords that 3.0 lacks are dropped, so that the result
+//! accepts everything that the original accepts.
 
 use serde_json::{Map, Value, json};
 
-/// Where the text of the licence is; 3.0 has no member for its SPDX name.
-const LICENCE_URL: &str = "https://www.gnu.org/licenses/gpl-3.0.html";
+/// The URL of the license, since 3.0 has no field for its SPDX identifier.
+const LICENSE_URL: &str = "https://www.gnu.org/licenses/gpl-3.0.html";
 
-/// Renders a 3.1 document as 3.0.3.
+/// Converts a 3.1 document to 3.0.3.
 pub fn of(document: &Value) -> Value {
     let mut rendered = document.clone();
     rendered["openapi"] = json!("3.0.3");
     rendered["info"]["license"] =
-        json!({ "name": document["info"]["license"]["name"], "url": LICENCE_URL });
+        json!({ "name": document["info"]["license"]["name"], "url": LICENSE_URL });
     let schemas = Schemas { document };
     for schema in members(&mut rendered["components"]["schemas"]) {
         *schema = schemas.render(schema);
@@ -32,7 +33,7 @@ pub fn of(document: &Value) -> Value {
     rendered
 }
 
-/// What only nullable members referred to stands in their place now, and nobody refers to it.
+/// Removes schemas that are no longer referenced, since nullable references were inlined.
 fn drop_unused(rendered: &mut Value) {
     let text = rendered.to_string();
     if let Some(schemas) = rendered["components"]["schemas"].as_object_mut() {
@@ -77,8 +78,8 @@ impl Schemas<'_> {
         Value::Object(members)
     }
 
-    /// Renders the schemas of which some or all must fit. "Something or null" becomes that
-    /// something, nullable: a reference cannot say so and is replaced by what it stands for.
+    /// Converts `allOf`, `anyOf` and `oneOf`. A choice between one schema and null becomes that
+    /// schema, nullable; a reference is inlined, since it cannot be nullable in 3.0.
     fn choices(&self, members: &mut Map<String, Value>) {
         for kind in ["allOf", "anyOf", "oneOf"] {
             let Some(Value::Array(choices)) = members.get(kind) else { continue };
@@ -112,7 +113,7 @@ impl Schemas<'_> {
     }
 }
 
-/// 3.0 has one type for a schema, and a word for "or null".
+/// Converts a list of types: a schema in 3.0 has a single type, and `nullable` for null.
 fn types(members: &mut Map<String, Value>) {
     let names: Vec<String> = match members.get("type") {
         Some(Value::String(only)) if only == "null" => vec![only.clone()],
@@ -124,12 +125,12 @@ fn types(members: &mut Map<String, Value>) {
     let others: Vec<&str> = names.iter().map(String::as_str).filter(|n| *n != "null").collect();
     members.shift_remove("type");
     match others.as_slice() {
-        // Of any type and nullable, but nothing except null.
+        // Null only, which 3.0 has no type for.
         [] => members
             .extend([("type".to_owned(), json!("string")), ("enum".to_owned(), json!([null]))]),
         [only] => members.extend([("type".to_owned(), json!(only))]),
         several => {
-            let choices = several.iter().map(|name| one_of_several(name, members)).collect();
+            let choices = several.iter().map(|name| schema_of_type(name, members)).collect();
             members.retain(|name, _| kind_of(name).is_none());
             members.insert("anyOf".to_owned(), choices);
         }
@@ -139,15 +140,15 @@ fn types(members: &mut Map<String, Value>) {
     }
 }
 
-/// The schema of the values of one type, with the words that are about such values.
-fn one_of_several(name: &str, members: &Map<String, Value>) -> Value {
-    let about = members.iter().filter(|(word, _)| kind_of(word) == Some(kind_of_type(name)));
+/// The schema for one of several types, with the keywords that apply to that type.
+fn schema_of_type(name: &str, members: &Map<String, Value>) -> Value {
+    let applicable = members.iter().filter(|(word, _)| kind_of(word) == Some(kind_of_type(name)));
     let mut choice = Map::from_iter([("type".to_owned(), json!(name))]);
-    choice.extend(about.map(|(word, value)| (word.clone(), value.clone())));
+    choice.extend(applicable.map(|(word, value)| (word.clone(), value.clone())));
     Value::Object(choice)
 }
 
-/// The kind of value that a word of a schema is about, if it is about one.
+/// The kind of value that a keyword applies to, if it is specific to one.
 fn kind_of(word: &str) -> Option<&'static str> {
     match word {
         "pattern" | "minLength" | "maxLength" | "format" => Some("string"),
@@ -160,7 +161,7 @@ fn kind_of_type(name: &str) -> &str {
     if name == "integer" { "number" } else { name }
 }
 
-/// 3.0 reads nothing that stands beside a reference.
+/// Wraps a reference in `allOf` if it has siblings, which 3.0 ignores.
 fn beside_reference(members: &mut Map<String, Value>) {
     if members.len() > 1
         && let Some(reference) = members.shift_remove("$ref")
@@ -198,7 +199,7 @@ mod tests {
             } },
         });
         let rendered = of(&document);
-        assert_eq!(rendered["info"]["license"], json!({ "name": "GPL-3.0", "url": LICENCE_URL }));
+        assert_eq!(rendered["info"]["license"], json!({ "name": "GPL-3.0", "url": LICENSE_URL }));
         let get = &rendered["paths"]["/"]["get"];
         assert_eq!(get["parameters"][0]["schema"], json!({ "type": "string", "nullable": true }));
         assert_eq!(

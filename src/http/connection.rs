@@ -1,4 +1,4 @@
-//! The connections of clients: how many, how slow they may be, and how they end.
+//! Client connections: their limits, timeouts and graceful shutdown.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,22 +18,25 @@ use tower::Service;
 
 use crate::config::Limits;
 
-/// The pause after the system refuses a connection, for lack of file handles as a rule.
-const BREATH: Duration = Duration::from_millis(100);
+/// The pause after `accept` fails, typically because the process is out of file descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How long connections may finish what they are sending when the server ends.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long a connection over the limit has to take its 503.
+const REJECT_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long a client may take nothing of an answer that is there. One that never reads would
-/// keep its connection, which is one of a limited number, and what was made for it.
-const LONGEST_STALL: Duration = Duration::from_secs(30);
+/// How long a shutdown waits for connections to finish their response.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What one connection too many is told.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: application/json\r\ncontent-length: 53\r\nretry-after: 10\r\n\
-    connection: close\r\n\r\n{\"detail\":\"the server has as many clients as it may\"}";
+/// How long a pending write may make no progress. A client that never reads would otherwise hold
+/// its slot and the response forever.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Answers clients until `ending` turns true, and then lets the connections run out.
+/// The response to connections over the limit.
+const LIMIT_REACHED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: application/json\r\ncontent-length: 44\r\nretry-after: 10\r\n\
+    connection: close\r\n\r\n{\"detail\":\"the connection limit is reached\"}";
+
+/// Serves connections until `ending` becomes true, and then waits for them to finish.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -41,10 +44,10 @@ pub async fn serve(
     mut ending: watch::Receiver<bool>,
 ) {
     let slots = Arc::new(Semaphore::new(limits.connections));
-    // Nothing is ever sent: all connections have ended when the last sender is gone.
-    let (alive, mut all_gone) = mpsc::channel::<Infallible>(1);
+    // Nothing is ever sent. The channel closes when the last connection drops its sender.
+    let (alive, mut all_closed) = mpsc::channel::<Infallible>(1);
     let connections =
-        Connections { router, limits, ending: ending.clone(), longest_stall: LONGEST_STALL };
+        Connections { router, limits, ending: ending.clone(), write_timeout: WRITE_TIMEOUT };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -53,8 +56,8 @@ pub async fn serve(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(BREATH).await;
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }
         };
@@ -62,23 +65,23 @@ pub async fn serve(
             Ok(slot) => {
                 let (connections, alive) = (connections.clone(), alive.clone());
                 tokio::spawn(async move {
-                    connections.one(stream, peer, slot).await;
+                    connections.serve_one(stream, peer, slot).await;
                     drop(alive);
                 });
             }
             Err(_) => {
-                tokio::spawn(refuse(stream));
+                tokio::spawn(reject(stream));
             }
         }
     }
     drop((listener, alive));
-    if tokio::time::timeout(LAST_WORDS, all_gone.recv()).await.is_err() {
-        tracing::warn!("connections were cut that did not end in time");
+    if tokio::time::timeout(DRAIN_TIMEOUT, all_closed.recv()).await.is_err() {
+        tracing::warn!("closed connections that did not finish in time");
     }
 }
 
-async fn refuse(mut stream: TcpStream) {
-    let _ = tokio::time::timeout(BREATH, stream.write_all(TOO_MANY)).await;
+async fn reject(mut stream: TcpStream) {
+    let _ = tokio::time::timeout(REJECT_TIMEOUT, stream.write_all(LIMIT_REACHED)).await;
 }
 
 #[derive(Clone)]
@@ -86,27 +89,27 @@ struct Connections {
     router: Router,
     limits: Limits,
     ending: watch::Receiver<bool>,
-    longest_stall: Duration,
+    write_timeout: Duration,
 }
 
 impl Connections {
-    async fn one(mut self, stream: TcpStream, peer: SocketAddr, _slot: OwnedSemaphorePermit) {
-        // Answers are written whole, and waiting for more would only delay them.
+    async fn serve_one(mut self, stream: TcpStream, peer: SocketAddr, _slot: OwnedSemaphorePermit) {
+        // hyper writes whole responses, which Nagle's algorithm would only delay.
         let _ = stream.set_nodelay(true);
-        // An answer may be long in the making and a stream may be silent for an hour, so the limit
-        // counts only while there is something to write and none of it is taken.
+        // A response may take long to compute and a stream may be silent for an hour, so the timer
+        // runs only while a write is pending.
         let mut stream = TimeoutWriter::new(stream);
-        stream.set_timeout(Some(self.longest_stall));
+        stream.set_timeout(Some(self.write_timeout));
         let stream = Box::pin(stream);
-        let begun = Arc::new(Notify::new());
-        let (router, first) = (self.router.clone(), begun.clone());
+        let first_request = Arc::new(Notify::new());
+        let (router, arrived) = (self.router.clone(), first_request.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            first.notify_one();
+            arrived.notify_one();
             request.extensions_mut().insert(ConnectInfo(peer));
             router.clone().call(request)
         });
-        // hyper's limit counts from the end of the request before, so it is the one for idle
-        // connections; the first request has its own.
+        // hyper's timer starts at the end of the previous request, so it limits idle connections;
+        // the first request has a limit of its own.
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.keep_alive)
@@ -114,14 +117,14 @@ impl Connections {
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let mut first_head =
-            std::pin::pin!(tokio::time::timeout(self.limits.header_time, begun.notified()));
+            std::pin::pin!(tokio::time::timeout(self.limits.header_time, first_request.notified()));
         let mut ending = std::pin::pin!(self.ending.wait_for(|ending| *ending));
-        let (mut has_begun, mut told) = (false, false);
+        let (mut has_begun, mut is_draining) = (false, false);
         loop {
             tokio::select! {
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection broke off");
+                        tracing::debug!(%error, "connection failed");
                     }
                     return;
                 }
@@ -129,9 +132,9 @@ impl Connections {
                     Ok(()) => has_begun = true,
                     Err(_) => return,
                 },
-                _ = ending.as_mut(), if !told => {
+                _ = ending.as_mut(), if !is_draining => {
                     connection.as_mut().graceful_shutdown();
-                    told = true;
+                    is_draining = true;
                 }
             }
         }
@@ -149,17 +152,17 @@ mod tests {
     use crate::config::Settings;
 
     #[test]
-    fn the_refusal_is_as_long_as_it_says() {
-        let text = std::str::from_utf8(TOO_MANY).unwrap();
+    fn the_rejection_has_the_right_content_length() {
+        let text = std::str::from_utf8(LIMIT_REACHED).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
     }
 
-    const LONG: usize = 64 * 1024 * 1024;
+    const RESPONSE_SIZE: usize = 64 * 1024 * 1024;
 
-    /// A client that has asked for a long answer, and what serves it.
-    async fn asked_for_much(
-        longest_stall: Duration,
+    /// A client that requested a long response, and the future that serves it.
+    async fn long_response(
+        write_timeout: Duration,
         slots: &Arc<Semaphore>,
     ) -> (TcpStream, impl Future<Output = ()> + use<>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -167,42 +170,44 @@ mod tests {
         let (stream, peer) = listener.accept().await.unwrap();
         let limits = Settings::from_map(&HashMap::new()).unwrap().limits;
         let (end, ending) = watch::channel(false);
-        let router = Router::new().route("/", get(|| async { vec![0; LONG] }));
-        let connections = Connections { router, limits, ending, longest_stall };
+        let router = Router::new().route("/", get(|| async { vec![0; RESPONSE_SIZE] }));
+        let connections = Connections { router, limits, ending, write_timeout };
         let slot = slots.clone().try_acquire_owned().unwrap();
         client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
         let served = async move {
             let _end = end;
-            connections.one(stream, peer, slot).await;
+            connections.serve_one(stream, peer, slot).await;
         };
         (client, served)
     }
 
     #[tokio::test]
-    async fn a_client_that_never_reads_gives_its_slot_back() {
+    async fn a_client_that_never_reads_is_disconnected() {
         let slots = Arc::new(Semaphore::new(1));
-        let (_client, served) = asked_for_much(Duration::from_millis(200), &slots).await;
-        tokio::time::timeout(Duration::from_secs(20), served).await.expect("it goes on for ever");
+        let (_client, served) = long_response(Duration::from_millis(200), &slots).await;
+        tokio::time::timeout(Duration::from_secs(20), served)
+            .await
+            .expect("the connection stays open");
         assert_eq!(slots.available_permits(), 1);
     }
 
-    /// It takes more than the limit as a whole, but never so long without reading anything.
+    /// The whole response takes longer than the timeout, but no single write does.
     #[tokio::test]
-    async fn a_client_that_reads_slowly_gets_the_whole_answer() {
+    async fn a_client_that_reads_slowly_gets_the_whole_response() {
         let slots = Arc::new(Semaphore::new(1));
-        let longest_stall = Duration::from_secs(1);
-        let (mut client, served) = asked_for_much(longest_stall, &slots).await;
+        let write_timeout = Duration::from_secs(1);
+        let (mut client, served) = long_response(write_timeout, &slots).await;
         let served = tokio::spawn(served);
         let begun = tokio::time::Instant::now();
-        let mut pace = tokio::time::interval(longest_stall / 10);
+        let mut pace = tokio::time::interval(write_timeout / 10);
         let mut read = vec![0; 1024 * 1024];
         let mut received = 0;
-        while begun.elapsed() < longest_stall * 2 {
+        while begun.elapsed() < write_timeout * 2 {
             pace.tick().await;
-            received += client.read_exact(&mut read).await.expect("it was cut off");
+            received += client.read_exact(&mut read).await.expect("the connection was closed");
         }
-        received += client.read_to_end(&mut Vec::new()).await.expect("it was cut off");
-        assert!(received > LONG, "{received} bytes");
+        received += client.read_to_end(&mut Vec::new()).await.expect("the connection was closed");
+        assert!(received > RESPONSE_SIZE, "{received} bytes");
         served.await.unwrap();
     }
 }

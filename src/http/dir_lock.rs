@@ -1,4 +1,4 @@
-//! The folders that a server writes to, each held by one server at a time.
+//! Exclusive locks on the directories that a server writes to.
 
 use std::fs;
 use std::fs::File;
@@ -8,22 +8,33 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
-/// A folder for as long as this value lives. The kernel lets go of it however the server ends.
+/// An exclusive lock on a directory, released when dropped. The kernel releases it as well if the
+/// server is killed.
 #[derive(Debug)]
-pub struct Held {
-    _folder: File,
+pub struct DirLock {
+    _dir: File,
 }
 
-/// Makes the folder where it is missing, and takes it.
-pub fn hold(folder: &Path) -> io::Result<Held> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    // The lock is on the folder itself, so that no file tells of it.
-    let handle = File::open(folder)?;
-    match flock(&handle, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Held { _folder: handle }),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            Err(io::Error::new(io::ErrorKind::ResourceBusy, "another server uses it"))
+impl DirLock {
+    /// Locks a directory, creating it if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceBusy` if another server holds the lock; otherwise the error of the system.
+    ///
+    /// # Blocking
+    ///
+    /// Performs file I/O, but does not wait for the lock.
+    pub fn acquire(dir: &Path) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        // The directory itself is locked, which needs no lock file.
+        let handle = File::open(dir)?;
+        match flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _dir: handle }),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                Err(io::Error::new(io::ErrorKind::ResourceBusy, "in use by another server"))
+            }
+            Err(error) => Err(error.into()),
         }
-        Err(error) => Err(error.into()),
     }
 }

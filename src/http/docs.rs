@@ -1,6 +1,6 @@
-//! The pages for people who write clients: Swagger UI, ReDoc and the document itself.
+//! The API documentation: Swagger UI, ReDoc and the OpenAPI document.
 //!
-//! Everything is part of the binary, since a range can be sealed off from the internet.
+//! All files are embedded in the binary, since a range may have no internet access.
 
 use std::sync::{Arc, LazyLock};
 
@@ -14,17 +14,17 @@ use utoipa_swagger_ui::Config;
 
 use crate::http::fallbacks;
 
-/// A file that stays the same while the server runs, as `build.rs` has prepared it.
-struct Prepared {
+/// A static file, compressed and tagged by `build.rs`.
+struct StaticFile {
     content_type: &'static str,
     plain: &'static [u8],
     gzip: &'static [u8],
     tag: &'static str,
 }
 
-macro_rules! prepared {
+macro_rules! static_file {
     ($content_type:literal, $name:literal) => {
-        Prepared {
+        StaticFile {
             content_type: $content_type,
             plain: include_bytes!(concat!(env!("OUT_DIR"), "/", $name)),
             gzip: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".gz")),
@@ -33,11 +33,11 @@ macro_rules! prepared {
     };
 }
 
-/// The document as it is committed, which a test compares with the table.
-static DOCUMENT: Prepared = prepared!("application/json", "openapi.json");
+/// The committed OpenAPI document; a test compares it with the operations.
+static DOCUMENT: StaticFile = static_file!("application/json", "openapi.json");
 
-/// ReDoc, as published on the npm registry in the package `redoc`; see assets/README.md.
-static REDOC: Prepared = prepared!("text/javascript; charset=utf-8", "redoc.standalone.js");
+/// ReDoc, from the npm package `redoc`; see assets/README.md.
+static REDOC: StaticFile = static_file!("text/javascript; charset=utf-8", "redoc.standalone.js");
 
 const REDOC_PAGE: &str = r#"<!doctype html>
 <html lang="en">
@@ -67,7 +67,8 @@ pub fn routes() -> Router {
         .route("/docs/swagger/{*file}", get(|Path(file): Path<String>| swagger_file(file)))
 }
 
-/// The page names its files relative to `/docs/swagger/`; clients ask for it without the slash.
+/// Serves Swagger UI. Its page refers to files relative to `/docs/swagger/`, but is requested
+/// without the trailing slash.
 async fn swagger_page() -> Response {
     static PAGE: LazyLock<String> = LazyLock::new(|| {
         let file = utoipa_swagger_ui::serve("index.html", swagger_config()).ok().flatten();
@@ -93,17 +94,17 @@ fn swagger_config() -> Arc<Config<'static>> {
 }
 
 async fn document(headers: HeaderMap) -> Response {
-    DOCUMENT.answer(&headers)
+    DOCUMENT.respond(&headers)
 }
 
 async fn redoc(headers: HeaderMap) -> Response {
-    REDOC.answer(&headers)
+    REDOC.respond(&headers)
 }
 
-impl Prepared {
-    /// The content, compressed where the client prefers that, or 304 where it has it already
-    /// (RFC 9110, 8.8.3 and 13.1.2).
-    fn answer(&self, headers: &HeaderMap) -> Response {
+impl StaticFile {
+    /// Responds with the content, compressed if the client prefers that, or with 304 if the
+    /// client has the current version (RFC 9110, 8.8.3 and 13.1.2).
+    fn respond(&self, headers: &HeaderMap) -> Response {
         let common = [(header::ETAG, self.tag), (header::VARY, "Accept-Encoding")];
         let tag: ETag = self.tag.parse().expect("build.rs writes entity tags");
         let known = headers.typed_get::<IfNoneMatch>();
@@ -119,8 +120,8 @@ impl Prepared {
     }
 }
 
-/// Whether the client names gzip with a weight above 0 and not below that of plain content
-/// (RFC 9110, 12.5.3).
+/// Whether the client accepts gzip with a weight above 0 that is not below the weight of
+/// `identity` (RFC 9110, 12.5.3).
 fn prefers_gzip(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok());
     let (mut gzip, mut identity) = (0.0, 0.0);
@@ -146,11 +147,11 @@ mod tests {
         for (name, value) in headers {
             map.append(name, value.parse().unwrap());
         }
-        DOCUMENT.answer(&map)
+        DOCUMENT.respond(&map)
     }
 
     #[test]
-    fn who_has_the_document_already_does_not_get_it_again() {
+    fn a_matching_entity_tag_gets_not_modified() {
         let tag = DOCUMENT.tag;
         for known in [tag, &format!("\"x\", {tag}"), &format!("W/{tag}"), "*"] {
             let known = String::leak(known.to_owned());
@@ -158,7 +159,11 @@ mod tests {
             assert_eq!(status, StatusCode::NOT_MODIFIED, "{known}");
         }
         let lines = [(header::IF_NONE_MATCH, "\"x\""), (header::IF_NONE_MATCH, tag)];
-        assert_eq!(answer(&lines).status(), StatusCode::NOT_MODIFIED, "two lines are one list");
+        assert_eq!(
+            answer(&lines).status(),
+            StatusCode::NOT_MODIFIED,
+            "two header lines form one list"
+        );
         for other in ["\"x\"", "", "x"] {
             let status = answer(&[(header::IF_NONE_MATCH, other)]).status();
             assert_eq!(status, StatusCode::OK, "{other}");
@@ -166,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_is_compressed_for_who_wants_it_so() {
+    fn the_document_is_compressed_if_gzip_is_preferred() {
         let compressed = |accepted: &'static str| {
             let answer = answer(&[(header::ACCEPT_ENCODING, accepted)]);
             answer.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding == "gzip")

@@ -1,7 +1,7 @@
-//! What can go wrong with a request, and how it is answered.
+//! Errors of requests and their responses.
 //!
-//! A client reads `{"detail": …}` in every case; what only the operator may read goes to the
-//! log, once, where the error is turned into an answer.
+//! The body is always `{"detail": …}`. Errors with a 5xx status are also logged, once, when the
+//! error is converted into a response.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -12,48 +12,48 @@ use thiserror::Error;
 use crate::http::body::FieldError;
 use crate::operations::plan::PlanError;
 
-/// A request that ends without the answer it asked for.
+/// Why a request failed.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// 422: the body does not fit the operation's schema. All errors at once.
+    /// 422: the body does not match the operation's schema. Holds all errors.
     #[error("{} invalid field(s)", .0.len())]
     Invalid(Vec<FieldError>),
-    /// 400: well formed, and cannot be done as the server is set up.
+    /// 400: the request is valid, but the server's configuration does not allow it.
     #[error("{0}")]
     BadRequest(String),
-    /// 404: nothing here by that name.
+    /// 404: the run or guest does not exist.
     #[error("{0}")]
     NotFound(String),
-    /// 413: the body is larger than any request needs to be.
+    /// 413: the body exceeds the size limit.
     #[error("the request body is larger than {limit} bytes")]
     TooLarge {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// 408: the body did not get here in time.
+    /// 408: the body did not arrive in time.
     #[error("the request body did not arrive within {seconds} s")]
     TooSlow {
-        /// The limit.
+        /// The limit, in seconds.
         seconds: u64,
     },
-    /// 409: it is not in a state in which this can be done.
+    /// 409: the state of the resource does not allow the operation.
     #[error("{0}")]
     Conflict(String),
-    /// 500: our fault, or the machine's. The client reads the sentence.
+    /// 500: an internal error. The message is sent to the client.
     #[error("{0}")]
     Internal(String),
-    /// 503: not now. `retry_after` is in seconds.
+    /// 503: temporarily unavailable.
     #[error("{detail}")]
     Unavailable {
         /// The reason.
         detail: String,
-        /// Seconds after which asking again makes sense.
+        /// The value of `Retry-After`, in seconds.
         retry_after: u32,
     },
 }
 
 impl Error {
-    /// The HTTP status of this error.
+    /// Returns the HTTP status of this error.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -81,15 +81,15 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = self.status();
         if status.is_server_error() {
-            // As text and not by `%`, so that a line shows escaped what others wrote into it.
+            // A string rather than `%`, so that control characters in the message are escaped.
             tracing::error!(status = status.as_u16(), error = self.to_string(), "request failed");
         }
         let mut response = match &self {
-            Self::Invalid(errors) => refused(status, errors),
-            other => refused(status, other.to_string()),
+            Self::Invalid(errors) => error_response(status, errors),
+            other => error_response(status, other.to_string()),
         };
         if let Self::TooSlow { .. } = self {
-            // What is left of the body must not be taken for the next request.
+            // The unread rest of the body must not be parsed as the next request.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
@@ -101,8 +101,8 @@ impl IntoResponse for Error {
     }
 }
 
-/// An answer that says what is wrong in the way that clients know.
-pub fn refused(status: StatusCode, detail: impl Serialize) -> Response {
+/// Returns a response with `detail` as its JSON body.
+pub fn error_response(status: StatusCode, detail: impl Serialize) -> Response {
     #[derive(Serialize)]
     struct Body<T> {
         detail: T,
@@ -110,13 +110,13 @@ pub fn refused(status: StatusCode, detail: impl Serialize) -> Response {
     (status, Json(Body { detail })).into_response()
 }
 
-/// A 422 in the shape that the server is set to.
+/// Returns a 422 response, in the verbose shape if `DEBUG` is set.
 pub fn invalid(errors: Vec<FieldError>, verbose: bool) -> Response {
     if !verbose {
         return Error::Invalid(errors).into_response();
     }
     let detail: Vec<_> = errors.iter().map(FieldError::verbose).collect();
-    refused(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    error_response(StatusCode::UNPROCESSABLE_ENTITY, detail)
 }
 
 #[cfg(test)]
@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// What was logged.
+    /// A log in memory.
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_say_cannot_forge_a_line_of_the_log() {
+    fn control_characters_in_an_error_are_escaped_in_the_log() {
         let log = Log::default();
         let written = log.clone();
         let lines = tracing_subscriber::fmt().with_writer(move || written.clone()).with_ansi(false);

@@ -1,13 +1,13 @@
-//! Answers that are not an operation's.
+//! Responses to requests that no route matches.
 
 use axum::extract::OriginalUri;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::http::error::refused;
+use crate::http::error::error_response;
 
-/// 404 in JSON. A path that differs from a likely one by a trailing slash is sent there with
-/// 307, which keeps method and body.
+/// Responds with 404 in JSON, or with a redirect if the path without its trailing slash matches a
+/// route. The redirect is a 307, which preserves the method and the body.
 pub async fn not_found(OriginalUri(uri): OriginalUri) -> Response {
     let path = uri.path();
     let trimmed = path.trim_end_matches('/');
@@ -24,12 +24,12 @@ pub async fn not_found(OriginalUri(uri): OriginalUri) -> Response {
     no_such_path()
 }
 
-/// 404 in JSON.
+/// Returns a 404 response in JSON.
 pub fn no_such_path() -> Response {
-    refused(StatusCode::NOT_FOUND, "Not Found")
+    error_response(StatusCode::NOT_FOUND, "Not Found")
 }
 
-/// 405 in JSON; axum adds `Allow`.
+/// Responds with 405 in JSON; axum adds the `Allow` header.
 pub async fn method_not_allowed() -> Response {
-    refused(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+    error_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
 }

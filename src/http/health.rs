@@ -1,4 +1,4 @@
-//! How the server is: alive, ready, measured.
+//! Health checks: liveness and readiness.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,40 +6,33 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Map, json};
 
 use crate::config::Settings;
-use crate::http::App;
-use crate::telemetry::metrics;
+use crate::http::{App, metrics};
 
-/// Less free space than this, in bytes, does not hold the directory of a run for certain.
-const FREE_SPACE: u64 = 64 * 1024 * 1024;
+/// The free space below which the server is not ready, in bytes: it may not hold the directory of
+/// another run.
+const MIN_FREE_SPACE: u64 = 64 * 1024 * 1024;
 
-/// The path that says that the server is alive.
-pub const ALIVE: &str = "/healthz";
+/// The path of the liveness check.
+pub const LIVENESS_PATH: &str = "/healthz";
 
-/// The paths, whose requests are not worth a line in the log.
-pub const PATHS: [&str; 3] = [ALIVE, "/readyz", "/metrics"];
+const READINESS_PATH: &str = "/readyz";
 
-/// The routes.
+/// The paths used by monitoring. They are logged at level `debug` and need no gateway secret.
+pub const PATHS: [&str; 3] = [LIVENESS_PATH, READINESS_PATH, metrics::PATH];
+
+/// Returns the routes of both checks.
 pub fn routes(app: &Arc<App>) -> Router {
-    let [alive, ready, measured] = PATHS;
     Router::new()
-        .route(alive, get(|| async { Json(json!({ "status": "alive" })) }))
-        .route(ready, get(readiness))
-        .route(measured, get(measured_now))
+        .route(LIVENESS_PATH, get(|| async { Json(json!({ "status": "alive" })) }))
+        .route(READINESS_PATH, get(readiness))
         .with_state(app.clone())
-}
-
-async fn measured_now(State(app): State<Arc<App>>) -> Response {
-    app.runs.update_metrics();
-    app.metrics.websocket_clients.set(i64::try_from(app.status.clients()).unwrap_or(i64::MAX));
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], metrics::text(&app.registry)).into_response()
 }
 
 async fn readiness(State(app): State<Arc<App>>) -> Response {
@@ -57,18 +50,23 @@ async fn readiness(State(app): State<Arc<App>>) -> Response {
     (status, Json(json!({ "ready": ready, "checks": checks }))).into_response()
 }
 
-/// What was looked at; the text says what was found, or what is wrong.
+/// The result of a check, with what was found or why it failed.
 type Check = Result<String, String>;
 
+/// Runs all checks.
+///
+/// # Blocking
+///
+/// Reads and writes files.
 fn checks(app: &App) -> Vec<(&'static str, Check)> {
     let settings = &app.settings;
     vec![
         (
             "server",
             if app.runs.is_closed() {
-                Err("it is shutting down".to_owned())
+                Err("the server is shutting down".to_owned())
             } else {
-                Ok("it takes runs".to_owned())
+                Ok("accepting runs".to_owned())
             },
         ),
         ("venv", venv(&settings.runner)),
@@ -90,10 +88,10 @@ fn runner(runner: &Path) -> Check {
     if meta.is_file() && meta.permissions().mode() & 0o111 != 0 {
         return Ok(runner.display().to_string());
     }
-    Err(format!("{}: it cannot be executed", runner.display()))
+    Err(format!("{}: not an executable file", runner.display()))
 }
 
-/// The runner calls the ansible-playbook beside it, or the one on the path.
+/// Finds the ansible-playbook that the runner calls: the one next to it, or else in `PATH`.
 fn venv(runner: &Path) -> Check {
     let beside = runner.parent().map(Path::to_owned);
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -102,7 +100,7 @@ fn venv(runner: &Path) -> Check {
     let found = files.find(|file| file.is_file());
     found
         .map(|file| file.display().to_string())
-        .ok_or_else(|| "there is no ansible-playbook beside the runner or on the PATH".to_owned())
+        .ok_or_else(|| "no ansible-playbook next to the runner or in PATH".to_owned())
 }
 
 fn playbooks(settings: &Settings) -> Check {
@@ -119,20 +117,20 @@ fn readable(file: &Path) -> Check {
     let opened = fs::File::open(file).and_then(|file| file.metadata());
     match opened {
         Ok(meta) if meta.is_file() => Ok(file.display().to_string()),
-        Ok(_) => Err(format!("{}: not a file", file.display())),
+        Ok(_) => Err(format!("{}: not a regular file", file.display())),
         Err(e) => Err(format!("{}: {e}", file.display())),
     }
 }
 
-/// Both folders that are written to take a file, and have room for more.
+/// Checks that both directories the server writes to are writable and have enough free space.
 fn data_dir(settings: &Settings) -> Check {
     for dir in [&settings.data_dir, &settings.runs_dir] {
         let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", dir.display());
         tempfile::tempfile_in(dir).map_err(|e| failed(&e))?;
         let space = rustix::fs::statvfs(dir).map_err(|e| failed(&e))?;
         let free = space.f_bavail.saturating_mul(space.f_frsize);
-        if free < FREE_SPACE {
-            return Err(failed(&format!("only {} MiB are free", free / 1024 / 1024)));
+        if free < MIN_FREE_SPACE {
+            return Err(failed(&format!("only {} MiB free", free / 1024 / 1024)));
         }
     }
     Ok(settings.data_dir.display().to_string())

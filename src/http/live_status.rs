@@ -1,7 +1,7 @@
 //! `GET /ws/vm-status`: the live status of guests over a WebSocket.
 //!
-//! What is refused is refused before the upgrade, in JSON. After it, a client is told what
-//! [`crate::live_status`] has for it, and whatever it sends is passed over.
+//! Requests are rejected before the upgrade, with a JSON body. After the upgrade, the client
+//! receives the messages of [`crate::live_status`]. Its own messages are ignored.
 
 use std::sync::{Arc, LazyLock};
 
@@ -18,25 +18,25 @@ use utoipa::PartialSchema;
 
 use crate::config::StatusSettings;
 use crate::http::body::{Errors, FieldError, Rule, Step};
-use crate::http::error::{invalid, refused};
+use crate::http::error::{error_response, invalid};
 use crate::http::middleware::cors;
 use crate::http::{App, Error};
 use crate::live_status::{
-    CLOSE_LIMIT, Frame, LiveStatus, NOT_FOUND, Nodes, Seat, Told, View, Wanted, Watching,
-    error_frame,
+    CLOSE_TIMEOUT, ClientCursor, ClientPermit, Frame, LiveStatus, NOT_FOUND, Nodes, RequestedNodes,
+    Snapshot, Subscription, error_frame,
 };
 use crate::operations::values::NodeName;
 
-/// Where clients connect.
+/// The path of the endpoint.
 pub const PATH: &str = "/ws/vm-status";
 
-/// Clients have nothing to say, so what they say may not be long.
-const LONGEST_FROM_CLIENT: usize = 4096;
-/// A connection keeps a buffer of this size for as long as it lives.
+/// The maximum size of a message from a client. Messages are ignored, so it is small.
+const MAX_MESSAGE_SIZE: usize = 4096;
+/// The size of the read buffer that each connection allocates.
 const READ_BUFFER: usize = 1024;
-/// Pings without an answer after which a client counts as gone.
-const MISSED_PINGS: u32 = 2;
-/// Seconds after which a client that found no place may ask again.
+/// The number of unanswered pings after which a connection is closed.
+const MAX_MISSED_PINGS: u32 = 2;
+/// The `Retry-After` of a 503 response, in seconds.
 const RETRY_AFTER: u32 = 30;
 
 static NODE: LazyLock<Rule> = LazyLock::new(|| {
@@ -52,52 +52,58 @@ pub fn routes(app: &Arc<App>) -> Router {
 async fn connect(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Query(query): Query<Vec<(String, String)>>,
+    Query(parameters): Query<Vec<(String, String)>>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
-    // A browser lets every page open a WebSocket to anywhere; only the server can say no.
+    // Browsers do not apply the same-origin policy to WebSockets, so the server checks the origin.
     let origin = headers.get(header::ORIGIN);
-    let may_connect =
-        |origin| cors::allows(&app.settings.cors_origin, origin) || cors::is_own(origin, &headers);
+    let may_connect = |origin| {
+        cors::allows(&app.settings.cors_origin, origin) || cors::is_same_origin(origin, &headers)
+    };
     if origin.is_some_and(|origin| !may_connect(origin)) {
-        return Ok(refused(StatusCode::FORBIDDEN, "this origin may not connect"));
+        return Ok(error_response(
+            StatusCode::FORBIDDEN,
+            "this origin is not allowed (CORS_ORIGIN_REGEX)",
+        ));
     }
-    let wish = match Wish::read(&query) {
-        Ok(wish) => wish,
+    let query = match StatusQuery::parse(&parameters) {
+        Ok(query) => query,
         Err(errors) => return Ok(invalid(errors, app.settings.debug)),
     };
     let Ok(upgrade) = upgrade else { return Ok(upgrade_required()) };
-    let Some(seat) = app.status.seat() else {
-        let detail = "no place for another live status connection".to_owned();
+    let Some(permit) = app.status.try_acquire() else {
+        let detail = "the live status connection limit is reached".to_owned();
         return Err(Error::Unavailable { detail, retry_after: RETRY_AFTER });
     };
     let status = app.status.clone();
     Ok(upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
-        .max_message_size(LONGEST_FROM_CLIENT)
-        .max_frame_size(LONGEST_FROM_CLIENT)
-        .on_upgrade(move |socket| serve(socket, status, wish, seat)))
+        .max_message_size(MAX_MESSAGE_SIZE)
+        .max_frame_size(MAX_MESSAGE_SIZE)
+        .on_upgrade(move |socket| serve(socket, status, query, permit)))
 }
 
 fn upgrade_required() -> Response {
-    let mut response = refused(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket");
+    let mut response =
+        error_response(StatusCode::UPGRADE_REQUIRED, "this endpoint requires a WebSocket upgrade");
     response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     let version = HeaderValue::from_static("13");
     response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, version);
     response
 }
 
-/// What a client asks to see.
-struct Wish {
-    nodes: Wanted,
+/// The query parameters.
+struct StatusQuery {
+    nodes: RequestedNodes,
     containers: bool,
 }
 
-impl Wish {
-    /// Reads the query. Parameters that are not known are passed over, as with every request.
-    fn read(query: &[(String, String)]) -> Result<Self, Vec<FieldError>> {
-        let last = |name| query.iter().rev().find(|(key, _)| key == name).map(|(_, v)| v.as_str());
+impl StatusQuery {
+    /// Parses the parameters. Unknown ones are ignored, as in all requests.
+    fn parse(parameters: &[(String, String)]) -> Result<Self, Vec<FieldError>> {
+        let last =
+            |name| parameters.iter().rev().find(|(key, _)| key == name).map(|(_, v)| v.as_str());
         let mut errors = Errors::default();
         let nodes = last("node").map(|node| {
             if node == "*" {
@@ -129,68 +135,73 @@ impl Wish {
 }
 
 /// Why a connection ends.
-enum End {
-    /// The client is gone, or takes nothing: there is nobody to say anything to.
-    Gone,
-    /// The client closed it.
-    Left,
-    /// It was told an error, which was the last message.
-    Told,
-    /// The server ends.
-    ServerEnds,
-    /// It sent what cannot be read, which a frame beyond the cap is as well.
-    Unreadable,
-    /// It answered no ping.
-    Silent,
+enum Disconnect {
+    /// The connection is broken or the client does not read, so no close frame is sent.
+    Broken,
+    /// The client closed the connection.
+    Closed,
+    /// An error was sent as the last message.
+    Error,
+    /// The server is shutting down.
+    Shutdown,
+    /// The client sent an invalid or too large frame.
+    InvalidFrame,
+    /// The client did not answer pings.
+    PingTimeout,
 }
 
-async fn serve(mut socket: WebSocket, status: LiveStatus, wish: Wish, seat: Seat) {
+async fn serve(
+    mut socket: WebSocket,
+    status: LiveStatus,
+    query: StatusQuery,
+    permit: ClientPermit,
+) {
     let settings = status.settings();
-    let end = tokio::select! {
-        end = inform(&mut socket, &status, wish, settings) => end,
-        () = status.ending() => End::ServerEnds,
+    let disconnect = tokio::select! {
+        disconnect = send_status(&mut socket, &status, query, settings) => disconnect,
+        () = status.shutdown_started() => Disconnect::Shutdown,
     };
-    let close = match end {
-        End::Gone => return,
-        End::Left => None,
-        End::Told => Some((close_code::NORMAL, "")),
-        End::ServerEnds => Some((close_code::AWAY, "the server ends")),
-        End::Unreadable => Some((close_code::SIZE, "clients have nothing to say here")),
-        End::Silent => Some((close_code::ERROR, "no answer to pings")),
+    let close = match disconnect {
+        Disconnect::Broken => return,
+        Disconnect::Closed => None,
+        Disconnect::Error => Some((close_code::NORMAL, "")),
+        Disconnect::Shutdown => Some((close_code::AWAY, "the server is shutting down")),
+        Disconnect::InvalidFrame => Some((close_code::SIZE, "invalid or too large frame")),
+        Disconnect::PingTimeout => Some((close_code::ERROR, "no answer to pings")),
     };
-    let farewell = async {
+    let closing = async {
         if let Some((code, reason)) = close {
             let frame = CloseFrame { code, reason: reason.into() };
             socket.send(Message::Close(Some(frame))).await.ok()?;
         }
-        // Reading on sends the answer to a close. It also keeps the last message safe, which a
-        // socket that is closed with something unread in it could destroy on its way.
+        // Reading completes the closing handshake. It also prevents a TCP reset, which closing a
+        // socket with unread data causes, from discarding the last message.
         while let Some(Ok(_)) = socket.recv().await {}
         Some(())
     };
-    let _ = timeout(CLOSE_LIMIT, farewell).await;
-    drop(seat);
+    let _ = timeout(CLOSE_TIMEOUT, closing).await;
+    drop(permit);
 }
 
-async fn inform(
+async fn send_status(
     socket: &mut WebSocket,
     status: &LiveStatus,
-    wish: Wish,
+    query: StatusQuery,
     settings: &StatusSettings,
-) -> End {
+) -> Disconnect {
     let mut client = Client { socket, settings, unanswered: 0 };
-    while let Some(watching) = status.watch(wish.nodes.clone(), wish.containers).await {
-        // It returns without an end to watch the node that is now the inventory's first.
-        if let Err(end) = client.follow(watching).await {
-            return end;
+    while let Some(subscription) = status.subscribe(query.nodes.clone(), query.containers).await {
+        // Returns without an error if the default node has changed.
+        if let Err(disconnect) = client.follow(subscription).await {
+            return disconnect;
         }
     }
-    client.send(text(error_frame(NOT_FOUND))).await.err().unwrap_or(End::Told)
+    client.send(text(error_frame(NOT_FOUND))).await.err().unwrap_or(Disconnect::Error)
 }
 
-/// A frame as a message of a WebSocket, without a copy.
+/// Converts a frame to a WebSocket message without copying.
 fn text(frame: Frame) -> Message {
-    Message::Text(Utf8Bytes::try_from(frame).expect("a frame is JSON, and so UTF-8"))
+    Message::Text(Utf8Bytes::try_from(frame).expect("a frame is JSON and thus UTF-8"))
 }
 
 struct Client<'a> {
@@ -200,69 +211,67 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    /// Tells the client all there is, until the connection ends or there is something else to
-    /// watch.
-    async fn follow(&mut self, mut watching: Watching) -> Result<(), End> {
+    /// Sends messages until the connection ends or the default node changes.
+    async fn follow(&mut self, mut subscription: Subscription) -> Result<(), Disconnect> {
         let every = self.settings.ping_every;
         let mut pings = interval_at(Instant::now() + every, every);
         pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut told = Told::default();
-        while !watching.is_elsewhere() {
-            self.catch_up(&mut watching.view, &mut told).await?;
+        let mut cursor = ClientCursor::default();
+        while !subscription.default_node_changed() {
+            self.catch_up(&mut subscription.snapshot, &mut cursor).await?;
             tokio::select! {
-                changed = watching.view.changed() => changed.map_err(|_| End::Gone)?,
-                message = self.socket.recv() => self.pass_over(message)?,
+                changed = subscription.snapshot.changed() => changed.map_err(|_| Disconnect::Broken)?,
+                message = self.socket.recv() => self.handle(message)?,
                 _ = pings.tick() => self.ping().await?,
             }
         }
         Ok(())
     }
 
-    /// Sends until nothing is left to tell. What came up during a slow send is told next, from
-    /// where it has got to by then.
+    /// Sends messages until the client is up to date, including changes made during a slow send.
     async fn catch_up(
         &mut self,
-        view: &mut watch::Receiver<View>,
-        told: &mut Told,
-    ) -> Result<(), End> {
+        snapshot: &mut watch::Receiver<Snapshot>,
+        cursor: &mut ClientCursor,
+    ) -> Result<(), Disconnect> {
         loop {
             let (next, last) = {
-                let view = view.borrow_and_update();
-                (told.next(&view), view.ended().cloned())
+                let snapshot = snapshot.borrow_and_update();
+                (cursor.next(&snapshot), snapshot.ended().cloned())
             };
             match (next, last) {
                 (Some(frame), _) => self.send(text(frame)).await?,
                 (None, Some(last)) => {
                     self.send(text(last)).await?;
-                    return Err(End::Told);
+                    return Err(Disconnect::Error);
                 }
                 (None, None) => return Ok(()),
             }
         }
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), End> {
+    async fn send(&mut self, message: Message) -> Result<(), Disconnect> {
         match timeout(self.settings.send_limit, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(End::Gone),
+            Ok(Err(_)) | Err(_) => Err(Disconnect::Broken),
         }
     }
 
-    async fn ping(&mut self) -> Result<(), End> {
-        if self.unanswered == MISSED_PINGS {
-            return Err(End::Silent);
+    async fn ping(&mut self) -> Result<(), Disconnect> {
+        if self.unanswered == MAX_MISSED_PINGS {
+            return Err(Disconnect::PingTimeout);
         }
         self.unanswered += 1;
         self.send(Message::Ping(Vec::new().into())).await
     }
 
-    fn pass_over(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+    fn handle(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), Disconnect> {
         match message {
             Some(Ok(Message::Pong(_))) => self.unanswered = 0,
-            Some(Ok(Message::Close(_))) => return Err(End::Left),
-            None => return Err(End::Gone),
+            Some(Ok(Message::Close(_))) => return Err(Disconnect::Closed),
+            None => return Err(Disconnect::Broken),
             Some(Ok(_)) => {}
-            Some(Err(_)) => return Err(End::Unreadable),
+            Some(Err(_)) => return Err(Disconnect::InvalidFrame),
         }
         Ok(())
     }

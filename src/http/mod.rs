@@ -1,4 +1,4 @@
-//! Everything that a client sees, and the only part that knows HTTP.
+//! The HTTP API. No other layer depends on axum.
 
 pub mod body;
 mod connection;
@@ -24,8 +24,8 @@ use std::sync::Arc;
 
 use axum::Router;
 
-/// The whole service as a router, for the binary and for tests.
+/// Returns the router of the whole service, including its middleware.
 pub fn app(app: Arc<App>) -> Router {
     let router = router::router(&app);
-    middleware::surround(router, &app)
+    middleware::wrap(router, &app)
 }

@@ -76,7 +76,7 @@ impl Endpoint {
             }
         };
         let name = name_in_path(&mut parts).await?;
-        let preference = Preference::of(&parts.headers);
+        let preference = Preference::from_headers(&parts.headers);
         let incoming = Incoming {
             operation: self.operation,
             request: self.parse(&members)?,
@@ -179,7 +179,7 @@ impl Endpoint {
         let (rc, error) = (*rc, error.as_deref());
         let (result, log_multiline) = match (self.operation.answer, error) {
             (Answer::Guest, None) => return (status, Json(result.first())).into_response(),
-            (Answer::Guest, Some(error)) => return error::refused(status, error),
+            (Answer::Guest, Some(error)) => return error::error_response(status, error),
             (Answer::Result { .. }, None) if as_json => (Some(&result[..]), None),
             (Answer::Result { .. }, Some(_)) if as_json => {
                 (Some(&result[..]), Some(&log[log.len().saturating_sub(FAILURE_LINES)..]))
@@ -221,7 +221,7 @@ async fn name_in_path(parts: &mut Parts) -> Result<Option<String>, Error> {
 
 /// Waits for the end of the run as long as the client does.
 async fn ended_in_time(run: &Run, preference: &Preference) -> Option<RunSnapshot> {
-    match preference.patience() {
+    match preference.max_wait() {
         None => Some(run.ended().await),
         Some(patience) => tokio::time::timeout(patience, run.ended()).await.ok(),
     }

@@ -1,16 +1,16 @@
-//! The `Prefer` header: whether a client waits for its run (RFC 7240).
+//! The `Prefer` header: whether a client waits for its run to end (RFC 7240).
 
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The header of the request.
+/// The request header.
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// The header of the answer that names what was honoured.
+/// The response header that lists the honored preferences.
 pub const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// What a client prefers.
+/// A client's preferences.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Preference {
     respond_async: bool,
@@ -18,15 +18,15 @@ pub struct Preference {
 }
 
 impl Preference {
-    /// Reads it from the headers. What cannot be understood is ignored, as the RFC wants it;
-    /// of a preference that is given twice the first one counts.
-    pub fn of(headers: &HeaderMap) -> Self {
+    /// Parses the preferences. Unknown and malformed ones are ignored, and the first of duplicates
+    /// is used, as RFC 7240 (section 2) requires.
+    pub fn from_headers(headers: &HeaderMap) -> Self {
         let mut preference = Self::default();
         let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
-        for stated in values.flat_map(|value| value.split(',')) {
-            // What follows a semicolon are parameters of the preference.
-            let stated = stated.split(';').next().unwrap_or_default();
-            let (name, value) = stated.split_once('=').unwrap_or((stated, ""));
+        for item in values.flat_map(|value| value.split(',')) {
+            // Parameters of a preference follow a semicolon.
+            let item = item.split(';').next().unwrap_or_default();
+            let (name, value) = item.split_once('=').unwrap_or((item, ""));
             let value = value.trim().trim_matches('"');
             match name.trim().to_ascii_lowercase().as_str() {
                 "respond-async" => preference.respond_async = true,
@@ -37,9 +37,8 @@ impl Preference {
         preference
     }
 
-    /// How long the client waits before it wants to hear that the run goes on; none: as long
-    /// as it takes.
-    pub fn patience(&self) -> Option<Duration> {
+    /// How long to wait for the run before responding with 202. `None` means until it ends.
+    pub fn max_wait(&self) -> Option<Duration> {
         match (self.respond_async, self.wait) {
             (_, Some(seconds)) => Some(Duration::from_secs(seconds.into())),
             (true, None) => Some(Duration::ZERO),
@@ -47,7 +46,8 @@ impl Preference {
         }
     }
 
-    /// What the answer says about it: of an answer that came in time only `wait` was honoured.
+    /// Returns the value of `Preference-Applied`. If the run ended `in_time`, only `wait` was
+    /// honored.
     pub fn applied(&self, in_time: bool) -> Option<HeaderValue> {
         let wait = self.wait.map(|seconds| format!("wait={seconds}"));
         let respond_async = (self.respond_async && !in_time).then(|| "respond-async".to_owned());
@@ -65,11 +65,11 @@ mod tests {
         for value in values {
             headers.append(PREFER, HeaderValue::from_str(value).unwrap());
         }
-        Preference::of(&headers)
+        Preference::from_headers(&headers)
     }
 
     #[test]
-    fn is_read_as_the_rfc_writes_it() {
+    fn parses_the_syntax_of_the_rfc() {
         for (values, respond_async, wait) in [
             (&[][..], false, None),
             (&["respond-async"], true, None),
@@ -83,9 +83,9 @@ mod tests {
     }
 
     #[test]
-    fn says_what_was_honoured() {
+    fn reports_the_honored_preferences() {
         let both = preference(&["respond-async, wait=2"]);
-        assert_eq!(both.patience(), Some(Duration::from_secs(2)));
+        assert_eq!(both.max_wait(), Some(Duration::from_secs(2)));
         assert_eq!(both.applied(false).unwrap(), "respond-async, wait=2");
         assert_eq!(both.applied(true).unwrap(), "wait=2");
         assert_eq!(preference(&[]).applied(false), None);

@@ -1,4 +1,4 @@
-//! Every route, in one place.
+//! The router: every route of the service.
 
 use std::sync::Arc;
 
@@ -6,15 +6,15 @@ use axum::Router;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use crate::http::operations::Endpoint;
-use crate::http::{App, docs, fallbacks, health, live_status, runs};
+use crate::http::{App, docs, fallbacks, health, live_status, metrics, runs};
 use crate::operations::OPERATIONS;
 use crate::operations::{Method, Operation};
 
-/// Paths that clients use beside the published one of the same operation.
+/// Paths that clients use in addition to an operation's published path.
 const ALIASES: [(&str, &str); 1] =
     [("/v0/admin/proxmox/network/node/list", "/v0/admin/proxmox/network//node/list")];
 
-/// All routes, without what surrounds them ([`edge`], [`cors`]).
+/// Returns the router with all routes, without [`middleware`](crate::http::middleware).
 pub fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
     for operation in OPERATIONS.iter() {
@@ -29,13 +29,14 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(live_status::routes(app))
         .merge(runs::routes(app))
         .merge(health::routes(app))
+        .merge(metrics::routes(app))
         .method_not_allowed_fallback(fallbacks::method_not_allowed)
         .fallback(fallbacks::not_found)
 }
 
-/// Whether something answers at this path.
+/// Whether a route matches this path.
 pub(crate) fn is_route(path: &str) -> bool {
-    let fits = |route: &str| {
+    let matches = |route: &str| {
         let (mut route, mut path) = (route.split('/'), path.split('/'));
         loop {
             match (route.next(), path.next()) {
@@ -45,8 +46,8 @@ pub(crate) fn is_route(path: &str) -> bool {
             }
         }
     };
-    OPERATIONS.iter().map(|operation| operation.path).any(fits)
-        || runs::paths().keys().any(|path| fits(path))
+    OPERATIONS.iter().map(|operation| operation.path).any(matches)
+        || runs::paths().keys().any(|path| matches(path))
         || health::PATHS.contains(&path)
         || ["/docs/redoc", "/docs/openapi.json", live_status::PATH].contains(&path)
 }

@@ -1,4 +1,4 @@
-//! A server from its settings to its end.
+//! The life of a server, from its settings to its shutdown.
 
 use std::io;
 use std::path::Path;
@@ -10,54 +10,71 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::ansible::executor::{Engine, ProcessEngine};
+use crate::ansible::executor::Engine;
+use crate::ansible::process::ProcessEngine;
 use crate::ansible::reaper::Stop;
 use crate::ansible::vault::VaultPassword;
 use crate::ansible::warm::WarmEngine;
 use crate::config::{EngineChoice, Settings};
-pub use crate::http::dir_lock::Held;
+use crate::http::dir_lock::DirLock;
 use crate::http::metrics::HttpMetrics;
-use crate::http::{App, app, connection, dir_lock};
+use crate::http::{App, app, connection};
 use crate::live_status::{self, LiveStatus};
 use crate::runs::RunMetrics;
 use crate::runs::Runs;
 use crate::telemetry::metrics;
 
-/// How long the end waits for processes that do not even go when they are killed.
-const STUBBORN: Duration = Duration::from_secs(30);
+/// How long a shutdown waits for the processes of runs after ending them, gently or with SIGKILL.
+const RUNS_EXIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the end waits for a history that cannot be written.
-const LAST_WRITE: Duration = Duration::from_secs(6);
+/// How long a shutdown waits for the history to be written.
+const HISTORY_WRITE_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Why a server could not be started.
+/// Why a server could not start or had to end.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// A folder cannot be made or written, or is another server's.
-    #[error("cannot use the folder {0}: {1}")]
-    Folder(String, io::Error),
-    /// The port is taken, or the address is not one of this machine.
+    /// A directory cannot be created or written, or is in use by another server.
+    #[error("cannot use the directory {0}: {1}")]
+    Directory(String, io::Error),
+    /// The port is in use, or the address does not belong to this machine.
     #[error("cannot listen on {0}: {1}")]
     Listen(String, io::Error),
-    /// The server ended by an error of the system.
-    #[error("the server ended: {0}")]
-    Served(#[from] io::Error),
+    /// A system call of the server failed.
+    #[error("server error: {0}")]
+    System(#[from] io::Error),
 }
 
-/// Builds the application: everything but the socket. What an earlier server left unfinished
-/// is settled here, which blocks.
+/// Builds a server, except for its socket, and recovers the runs that a previous server left
+/// unfinished.
+///
+/// # Errors
+///
+/// [`StartError::Directory`] if the data or runs directory cannot be used.
+///
+/// # Blocking
+///
+/// Reads and writes files, and waits for leftover processes to exit.
 pub fn build(settings: Settings) -> Result<Arc<App>, StartError> {
     build_with(settings, engine)
 }
 
-/// The same with another engine.
+/// Like [`build`], with a custom engine.
+///
+/// # Errors
+///
+/// As for [`build`].
+///
+/// # Blocking
+///
+/// As for [`build`].
 pub fn build_with(
     settings: Settings,
     engine: impl FnOnce(&Settings) -> Box<dyn Engine>,
 ) -> Result<Arc<App>, StartError> {
     let settings = Arc::new(settings);
-    let mut held = Vec::new();
-    for folder in [&settings.data_dir, &settings.runs_dir] {
-        held.push(dir_lock::hold(folder).map_err(|e| unusable(folder, e))?);
+    let mut locks = Vec::new();
+    for dir in [&settings.data_dir, &settings.runs_dir] {
+        locks.push(DirLock::acquire(dir).map_err(|e| unusable(dir, e))?);
     }
     let vault = VaultPassword::prepare(&settings.vault, &settings.runs_dir)
         .map_err(|e| unusable(&settings.runs_dir, e))?;
@@ -69,14 +86,14 @@ pub fn build_with(
     let runs = Runs::open(settings.clone(), engine, vault, run_metrics)
         .map_err(|e| unusable(&settings.data_dir, e))?;
     let status = LiveStatus::new(settings.status.clone(), settings.inventory.clone(), polls);
-    Ok(Arc::new(App { settings, runs, status, metrics, registry, held }))
+    Ok(Arc::new(App { settings, runs, status, metrics, registry, locks }))
 }
 
-fn unusable(folder: &Path, error: io::Error) -> StartError {
-    StartError::Folder(folder.display().to_string(), error)
+fn unusable(dir: &Path, error: io::Error) -> StartError {
+    StartError::Directory(dir.display().to_string(), error)
 }
 
-/// The engine that the settings ask for, as far as the runner allows it.
+/// Returns the configured engine, or the process engine if the runner does not support it.
 fn engine(settings: &Settings) -> Box<dyn Engine> {
     let process = || Box::new(ProcessEngine::new(settings.runner.clone()));
     let keep = settings.engine == EngineChoice::Warm;
@@ -86,13 +103,18 @@ fn engine(settings: &Settings) -> Box<dyn Engine> {
     match WarmEngine::new(&settings.runner, &settings.project_root, &settings.data_dir, keep) {
         Ok(warm) => Box::new(warm),
         Err(reason) => {
-            tracing::info!(%reason, "every run starts as a process");
+            tracing::info!(%reason, "the warm engine is not available; each run starts a new process");
             process()
         }
     }
 }
 
-/// Serves until SIGTERM, SIGINT or SIGHUP.
+/// Serves until SIGTERM, SIGINT or SIGHUP, and then shuts down.
+///
+/// # Errors
+///
+/// As for [`build`]; [`StartError::Listen`] if the port cannot be bound, and
+/// [`StartError::System`] if signal handlers cannot be installed.
 pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let mut signals = Signals::listen()?;
     let limits = settings.limits.clone();
@@ -111,13 +133,13 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     built.status.close_all().await;
     close.send_replace(true);
     let _ = serving.await;
-    built.runs.flush_history(LAST_WRITE).await;
-    tracing::info!("ended");
+    built.runs.flush_history(HISTORY_WRITE_TIMEOUT).await;
+    tracing::info!("shut down");
     Ok(())
 }
 
-/// Lets the runs at work end by themselves for a while, and then ends them. New ones are
-/// refused meanwhile, and the ones at work can still be watched. Each further signal hurries.
+/// Waits for active runs to end, and cancels them after `wait`. New runs are rejected meanwhile,
+/// while active ones can still be followed. Each further signal skips to the next step.
 async fn end_runs(runs: &Runs, wait: Duration, signals: &mut Signals) {
     runs.close();
     let hurried = tokio::select! {
@@ -125,24 +147,24 @@ async fn end_runs(runs: &Runs, wait: Duration, signals: &mut Signals) {
         () = tokio::time::sleep(wait) => false,
         () = signals.next() => true,
     };
-    tracing::warn!("the runs at work are being ended");
+    tracing::warn!("canceling active runs");
     runs.cancel_all(if hurried { Stop::AtOnce } else { Stop::Gently });
     tokio::select! {
         () = runs.wait_until_idle() => return,
         () = signals.next() => {}
-        () = tokio::time::sleep(STUBBORN) => {}
+        () = tokio::time::sleep(RUNS_EXIT_TIMEOUT) => {}
     }
     runs.cancel_all(Stop::AtOnce);
-    if tokio::time::timeout(STUBBORN, runs.wait_until_idle()).await.is_err() {
-        tracing::error!("processes of runs are left that cannot be ended");
+    if tokio::time::timeout(RUNS_EXIT_TIMEOUT, runs.wait_until_idle()).await.is_err() {
+        tracing::error!("some processes of runs did not exit after SIGKILL");
     }
 }
 
-/// The signals that ask a server to end.
+/// The signals that shut a server down.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// Its terminal was closed; none where whoever started the server wants it to stay then.
+    /// The terminal was closed; `None` if the server was started to survive that.
     hang_up: Option<Signal>,
 }
 
@@ -157,9 +179,9 @@ impl Signals {
 
     async fn next(&mut self) {
         tokio::select! {
-            _ = self.terminate.recv() => tracing::info!("SIGTERM: ending"),
-            _ = self.interrupt.recv() => tracing::info!("SIGINT: ending"),
-            () = hung_up(&mut self.hang_up) => tracing::info!("SIGHUP: ending"),
+            _ = self.terminate.recv() => tracing::info!("SIGTERM: shutting down"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT: shutting down"),
+            () = hung_up(&mut self.hang_up) => tracing::info!("SIGHUP: shutting down"),
         }
     }
 }
@@ -171,8 +193,8 @@ async fn hung_up(signal: &mut Option<Signal>) {
     }
 }
 
-/// Whether the server was started with SIGHUP ignored, as by `nohup`. The kernel shows the
-/// ignored signals as a mask in which bit 0 is signal 1 (proc_pid_status(5)).
+/// Whether the server was started with SIGHUP ignored, as by `nohup`. The kernel reports ignored
+/// signals as a bit mask in which bit 0 is signal 1 (proc_pid_status(5)).
 fn ignores_hang_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

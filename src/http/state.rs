@@ -1,26 +1,26 @@
-//! What a server is made of.
+//! The state that all requests share.
 
 use std::sync::Arc;
 
-use super::dir_lock::Held;
+use super::dir_lock::DirLock;
 use super::metrics::HttpMetrics;
 use crate::config::Settings;
 use crate::live_status::LiveStatus;
 use crate::runs::Runs;
 use crate::telemetry::metrics::Registry;
 
-/// What a server is made of: shared by all requests.
+/// The state of a server, shared by all requests.
 pub struct App {
-    /// The settings it was started with.
+    /// The settings that the server was started with.
     pub settings: Arc<Settings>,
-    /// The runs it has at work.
+    /// The runs.
     pub runs: Runs,
-    /// The dashboards that it keeps up to date.
+    /// Live status and its clients.
     pub status: LiveStatus,
-    /// The metrics of its requests.
+    /// The metrics of requests.
     pub metrics: HttpMetrics,
-    /// All metrics.
+    /// The registry of all metrics.
     pub registry: Registry,
-    /// The folders that are this server's as long as it lives.
-    pub held: Vec<Held>,
+    /// Locks on the data and runs directories, held as long as the server lives.
+    pub locks: Vec<DirLock>,
 }

@@ -1,7 +1,7 @@
-//! Which hosts a group of the inventory has, as far as `hosts.yml` says.
+//! Resolves the groups in `hosts.yml` to hosts.
 //!
-//! Ansible itself would tell, but takes a second to. What this is for, knowing which runs get
-//! in each other's way, can do with less, and says where it does not know.
+//! Ansible itself takes about a second for this. The result is used to detect conflicts between
+//! runs, which may be approximate as long as unknown hosts are reported as unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,7 +17,7 @@ pub struct Groups {
     groups: BTreeMap<String, Group>,
 }
 
-/// A group can be described in several places, which add up.
+/// A group, merged from all its definitions.
 #[derive(Debug, Default)]
 struct Group {
     hosts: BTreeSet<String>,
@@ -29,16 +29,22 @@ impl Groups {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or is not YAML.
+    /// Returns an error if the file cannot be read or is not YAML.
+    ///
+    /// # Blocking
+    ///
+    /// Reads a file.
     pub fn read(inventory_dir: &Path) -> Result<Self, InventoryError> {
         let mut groups = Self::default();
         groups.add_all(&inventory::hosts_file(inventory_dir)?);
         Ok(groups)
     }
 
-    /// The hosts of a group, or the name itself where no group has it, or one whose hosts are
-    /// said elsewhere. None: it may be any host, as of Ansible's own groups and of one with a
-    /// range of hosts.
+    /// Returns the hosts of a group.
+    ///
+    /// Returns `name` itself if there is no such group or if its hosts are not listed in this
+    /// file. Returns `None` if the hosts are unknown: for Ansible's built-in groups, and for
+    /// groups with host ranges.
     pub fn hosts(&self, name: &str) -> Option<BTreeSet<String>> {
         if name == "all" || name == "ungrouped" {
             return None;
@@ -49,7 +55,7 @@ impl Groups {
                 hosts.insert(name.to_owned());
                 continue;
             };
-            // Ansible refuses a group that is a child of its own; here it only must not hang.
+            // Ansible rejects cyclic groups. Here they must not cause an endless loop.
             if seen.insert(name) {
                 hosts.extend(group.hosts.iter().cloned());
                 left.extend(group.children.iter().map(String::as_str));
@@ -101,7 +107,7 @@ all:
     }
 
     #[test]
-    fn a_group_is_its_hosts_and_those_of_its_children() {
+    fn a_group_contains_its_hosts_and_those_of_its_children() {
         let known = |names: &[&str]| Some(names.iter().map(|n| (*n).to_owned()).collect());
         assert_eq!(hosts("web"), known(&["web-1", "web-2"]));
         assert_eq!(hosts("lab"), known(&["db-1", "web-1", "web-2"]));

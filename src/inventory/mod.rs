@@ -1,7 +1,7 @@
-//! What the inventory says about the Proxmox API: where it is and with which token.
+//! Reads the address and the credentials of the Proxmox API from the inventory.
 //!
-//! Ansible can compute variables in many ways; this reads the plain ones of `hosts.yml`. A
-//! value that is vaulted or a template is not known here, and then a playbook does the work.
+//! Only plain values of `hosts.yml` are read. If a value is vaulted or a template, only Ansible
+//! can evaluate it, and callers run a playbook instead.
 
 pub mod groups;
 
@@ -10,31 +10,31 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use yaml_serde::Value;
 
-/// The group of Proxmox hosts in `hosts.yml`.
+/// The path of the Proxmox hosts in `hosts.yml`.
 const HOSTS: [&str; 6] =
     ["all", "children", "range42_infrastructure", "children", "proxmox", "hosts"];
 
-/// The port of the Proxmox API, where the inventory names none.
+/// The default port of the Proxmox API.
 const DEFAULT_PORT: u16 = 8006;
 
-/// Access to one Proxmox API.
+/// The credentials for one Proxmox API.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The host's name in the inventory.
+    /// The name of the host in the inventory.
     pub inventory_host: String,
-    /// The node that this host stands for.
+    /// The Proxmox node of the host.
     pub node: String,
     /// `https://host:port`.
     pub base_url: String,
     /// The value of the `Authorization` header.
     pub authorization: String,
-    /// Whether the server's certificate must be valid.
+    /// Whether to verify the certificate of the API.
     pub validate_certs: bool,
-    /// A file of certificates to trust.
+    /// A PEM file with trusted certificates.
     pub ca_file: Option<PathBuf>,
 }
 
-/// An inventory that cannot be read at all.
+/// A file of the inventory cannot be read.
 #[derive(Debug, Error)]
 #[error("cannot read {file}: {reason}")]
 pub struct InventoryError {
@@ -42,15 +42,27 @@ pub struct InventoryError {
     reason: String,
 }
 
-/// The credentials of every Proxmox host of the inventory that has them in plain, in order.
+/// Returns the credentials of all Proxmox hosts whose credentials are plain text, in order.
+///
+/// # Errors
+///
+/// Returns an error if `hosts.yml` cannot be read or is not YAML.
+///
+/// # Blocking
+///
+/// Reads a file.
 pub fn credentials(inventory_dir: &Path) -> Result<Vec<Credentials>, InventoryError> {
     let file = inventory_dir.join("hosts.yml");
     let text = std::fs::read_to_string(&file).map_err(|e| unreadable(&file, e.to_string()))?;
-    credentials_in(&text, inventory_dir)
+    parse_credentials(&text, inventory_dir)
 }
 
-/// The same out of the text of a `hosts.yml` that was read already.
-pub fn credentials_in(
+/// Like [`credentials`], for the given content of `hosts.yml`.
+///
+/// # Errors
+///
+/// Returns an error if the text is not YAML.
+pub fn parse_credentials(
     text: &str,
     inventory_dir: &Path,
 ) -> Result<Vec<Credentials>, InventoryError> {
@@ -63,7 +75,7 @@ pub fn credentials_in(
         .collect())
 }
 
-/// The credentials to use for `node`: those of its own host, else the first ones.
+/// Returns the credentials for `node`: those of its host, or else the first ones.
 pub fn for_node(all: Vec<Credentials>, node: Option<&str>) -> Option<Credentials> {
     let own = all
         .iter()
@@ -78,7 +90,7 @@ fn host_credentials(name: &str, variables: &Value, dir: &Path) -> Option<Credent
     };
     let user = plain("proxmox_api_user").unwrap_or_else(|| "root@pam".to_owned());
     let (token, secret) = (plain("proxmox_api_token_id")?, plain("proxmox_api_token_secret")?);
-    // The id is often written as Proxmox shows it, with its user.
+    // Proxmox displays the token ID as `user@realm!id`, and it is often copied in this form.
     let token = if token.contains('!') { token } else { format!("{user}!{token}") };
     Some(Credentials {
         inventory_host: name.to_owned(),
@@ -100,7 +112,8 @@ fn is_true(value: Option<&Value>) -> bool {
     }
 }
 
-/// `host:port`, with Proxmox's port where none is given and brackets around an IPv6 address.
+/// Returns `host:port`, with the default port if there is none and with brackets around an IPv6
+/// address.
 pub fn with_port(host: &str) -> String {
     let host = host.trim().to_ascii_lowercase();
     if host.starts_with('[') {
@@ -114,38 +127,48 @@ pub fn with_port(host: &str) -> String {
     }
 }
 
-/// The `hosts.yml` of an inventory dir.
+/// Reads the `hosts.yml` of an inventory dir.
+///
+/// # Errors
+///
+/// Returns an error if the file cannot be read or is not YAML.
+///
+/// # Blocking
+///
+/// Reads a file.
 pub fn hosts_file(inventory_dir: &Path) -> Result<Value, InventoryError> {
     read(&inventory_dir.join("hosts.yml"))
 }
 
-/// The variables that say where the API is and who asks there.
+/// The variables with the address and the credentials of the API.
 const API_ACCESS: [&str; 4] =
     ["proxmox_api_host", "proxmox_api_user", "proxmox_api_token_id", "proxmox_api_token_secret"];
 
-/// What an Ansible vault file begins with.
-const VAULTED: &str = "$ANSIBLE_VAULT;";
+/// The header of an Ansible vault file.
+const VAULT_HEADER: &str = "$ANSIBLE_VAULT;";
 
-/// What the variables of a run say about access to a Proxmox API.
+/// The access to Proxmox APIs that the variables of a run configure.
 #[derive(Debug, Default)]
 pub struct ApiAccess {
-    /// The hosts that are named in plain text, each with its port.
+    /// The API hosts in plain text, with ports.
     hosts: Vec<String>,
-    /// Whether they name a host or a token, or may do so in what is vaulted.
-    any: bool,
+    /// Whether any access is configured. True if a file is vaulted, because it may contain some.
+    configured: bool,
 }
 
 impl ApiAccess {
-    /// Whether a client may choose this host. It gets the operator's token, so where the
-    /// operator has set up any access only a host that the variables name will do.
-    pub fn admits(&self, host: &str) -> bool {
-        !self.any || self.hosts.contains(&with_port(host))
+    /// Returns true if a client may choose this API host.
+    ///
+    /// The host receives the token of the operator, so if the operator has configured any access,
+    /// only hosts that the variables name are allowed.
+    pub fn allows(&self, host: &str) -> bool {
+        !self.configured || self.hosts.contains(&with_port(host))
     }
 
     fn read(&mut self, file: &Path) -> Result<(), InventoryError> {
         let text = std::fs::read_to_string(file).map_err(|e| unreadable(file, e.to_string()))?;
-        if text.starts_with(VAULTED) {
-            self.any = true;
+        if text.starts_with(VAULT_HEADER) {
+            self.configured = true;
             return Ok(());
         }
         self.collect(&parse(file, &text)?);
@@ -157,7 +180,7 @@ impl ApiAccess {
             Value::Mapping(members) => {
                 for (name, value) in members {
                     let name = name.as_str().unwrap_or_default();
-                    self.any |= API_ACCESS.contains(&name);
+                    self.configured |= API_ACCESS.contains(&name);
                     if name == API_ACCESS[0] {
                         self.hosts.extend(value.as_str().map(with_port));
                     }
@@ -171,12 +194,22 @@ impl ApiAccess {
     }
 }
 
-/// What the variables in these folders and in the file `more` say about access to the API: an
-/// inventory dir, and the folder of the playbooks, which may have `group_vars` as well.
+/// Returns the access that variables in `folders` and in the file `more` configure.
+///
+/// The folders are the inventory dir and the directory of the playbooks, which can contain
+/// `group_vars` too.
+///
+/// # Errors
+///
+/// Returns an error if a file cannot be read or is not YAML.
+///
+/// # Blocking
+///
+/// Reads files.
 pub fn api_access(folders: &[&Path], more: Option<&Path>) -> Result<ApiAccess, InventoryError> {
     let mut access = ApiAccess::default();
     for folder in folders {
-        for file in files(folder) {
+        for file in variable_files(folder) {
             access.read(&file)?;
         }
     }
@@ -184,31 +217,34 @@ pub fn api_access(folders: &[&Path], more: Option<&Path>) -> Result<ApiAccess, I
     Ok(access)
 }
 
-/// The files of variables of an inventory dir.
-fn files(dir: &Path) -> Vec<PathBuf> {
+/// Returns the files of an inventory dir that contain variables.
+fn variable_files(dir: &Path) -> Vec<PathBuf> {
     let hosts = dir.join("hosts.yml");
     let folders = ["group_vars", "host_vars"].map(|folder| dir.join(folder));
     let hosts = hosts.exists().then_some(hosts);
     hosts.into_iter().chain(folders.iter().flat_map(|folder| yaml_files(folder))).collect()
 }
 
-/// The plain texts and numbers of all variables of the inventory, and of the file `more`, whose
-/// name is `wanted`, and of all that is below such a variable. Files that cannot be read, a
-/// vaulted one among them, have none.
-pub fn texts(
+/// Returns the plain strings and numbers in all variables whose name is `wanted`, at any depth,
+/// from the inventory and the file `more`. Unreadable and vaulted files are skipped.
+///
+/// # Blocking
+///
+/// Reads files.
+pub fn plain_values(
     inventory_dir: &Path,
     more: Option<&Path>,
     wanted: &dyn Fn(&str) -> bool,
 ) -> Vec<String> {
-    let files = files(inventory_dir).into_iter().chain(more.map(Path::to_owned));
+    let files = variable_files(inventory_dir).into_iter().chain(more.map(Path::to_owned));
     let mut found = Vec::new();
     for document in files.filter_map(|file| read(&file).ok()) {
-        collect_texts(&document, wanted, false, &mut found);
+        collect_values(&document, wanted, false, &mut found);
     }
     found
 }
 
-fn collect_texts(
+fn collect_values(
     value: &Value,
     wanted: &dyn Fn(&str) -> bool,
     below_wanted: bool,
@@ -218,15 +254,15 @@ fn collect_texts(
         Value::Mapping(members) => {
             for (name, value) in members {
                 let below_wanted = below_wanted || name.as_str().is_some_and(wanted);
-                collect_texts(value, wanted, below_wanted, found);
+                collect_values(value, wanted, below_wanted, found);
             }
         }
         Value::Sequence(items) => {
-            items.iter().for_each(|item| collect_texts(item, wanted, below_wanted, found));
+            items.iter().for_each(|item| collect_values(item, wanted, below_wanted, found));
         }
-        // `!unsafe` is as plain as any other; what is vaulted is not known.
+        // `!unsafe` values are plain text; vaulted values are unknown.
         Value::Tagged(tagged) if tagged.tag != "vault" => {
-            collect_texts(&tagged.value, wanted, below_wanted, found);
+            collect_values(&tagged.value, wanted, below_wanted, found);
         }
         Value::String(text) if below_wanted && !text.contains("{{") => found.push(text.clone()),
         Value::Number(number) if below_wanted => found.push(number.to_string()),
@@ -240,7 +276,7 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.is_dir() {
             files.extend(yaml_files(&path));
-        // Ansible passes over a dangling link, and nothing reads a FIFO.
+        // Ansible ignores dangling links. Reading a pipe would wait for a writer.
         } else if path.is_file()
             && path.extension().is_none_or(|e| e == "yml" || e == "yaml" || e == "json")
         {
@@ -256,14 +292,14 @@ fn read(file: &Path) -> Result<Value, InventoryError> {
 }
 
 fn parse(file: &Path, text: &str) -> Result<Value, InventoryError> {
-    // The parser's own message can repeat a line of the file, and that line can be a secret.
+    // The parser's message can quote a line of the file, and that line can contain a secret.
     yaml_serde::from_str(text).map_err(|e| {
         let at = e.location().map(|at| format!(" at line {}", at.line()));
         unreadable(file, format!("not YAML{}", at.unwrap_or_default()))
     })
 }
 
-/// An inventory file that cannot be used, by its name alone: clients read this.
+/// Returns the error for an unreadable file. Clients see it, so it contains the file name only.
 pub fn unreadable(file: &Path, reason: String) -> InventoryError {
     let file = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     InventoryError { file, reason }

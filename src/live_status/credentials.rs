@@ -1,54 +1,57 @@
-//! The credentials in `hosts.yml`, read again whenever they are needed.
+//! The credentials in `hosts.yml`, read each time they are needed.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use crate::inventory::{Credentials, InventoryError, credentials_in, unreadable};
+use crate::inventory::{Credentials, InventoryError, parse_credentials, unreadable};
 
-/// What clients are told where the inventory has none.
+/// The error message for clients if the inventory contains no credentials.
 pub const NOT_FOUND: &str = "Proxmox credentials not found in backend inventory";
 
-/// The inventory's `hosts.yml`, with what was last found in it.
+/// The `hosts.yml` of the inventory, with a cache of its last content.
 pub struct CredentialsFile {
     inventory_dir: PathBuf,
-    last: Mutex<Option<Read>>,
+    cache: Mutex<Option<Cached>>,
 }
 
 #[derive(Clone)]
-struct Read {
+struct Cached {
     text: String,
     credentials: Arc<[Credentials]>,
 }
 
 impl CredentialsFile {
-    /// Nothing is read yet.
+    /// Creates an empty cache without reading the file.
     pub fn new(inventory_dir: PathBuf) -> Self {
-        Self { inventory_dir, last: Mutex::new(None) }
+        Self { inventory_dir, cache: Mutex::new(None) }
     }
 
-    /// The node of the first credentials, as far as anybody has read.
+    /// Returns the node of the first credentials in the cache.
     pub fn default_node(&self) -> Option<String> {
-        let last = self.last.lock().expect("nothing panics with this lock");
-        Some(last.as_ref()?.credentials.first()?.node.clone())
+        let cache = self.cache.lock().expect("nothing panics while it holds this lock");
+        Some(cache.as_ref()?.credentials.first()?.node.clone())
     }
 
-    /// The credentials as they are in the file now. The text is compared rather than the time
-    /// of change, which misses a second change within a tick of the clock; only a changed text
-    /// is parsed.
+    /// Reads the credentials from the file. The file is parsed only if its content has changed. The
+    /// modification time is not used, because it can miss changes in quick succession.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be read, is empty or is not YAML.
     pub async fn read(&self) -> Result<Arc<[Credentials]>, InventoryError> {
         let file = self.inventory_dir.join("hosts.yml");
         let text = tokio::fs::read_to_string(&file).await;
         let text = text.map_err(|e| unreadable(&file, e.to_string()))?;
         if text.trim().is_empty() {
-            // Somebody is about to write it: no reason to send every client away.
+            // The file is probably about to be written. An error keeps the clients connected.
             return Err(unreadable(&file, "it is empty".to_owned()));
         }
-        let mut last = self.last.lock().expect("nothing panics with this lock");
-        match &*last {
-            Some(read) if read.text == text => Ok(read.credentials.clone()),
+        let mut cache = self.cache.lock().expect("nothing panics while it holds this lock");
+        match &*cache {
+            Some(cached) if cached.text == text => Ok(cached.credentials.clone()),
             _ => {
-                let credentials: Arc<[_]> = credentials_in(&text, &self.inventory_dir)?.into();
-                *last = Some(Read { text, credentials: credentials.clone() });
+                let credentials: Arc<[_]> = parse_credentials(&text, &self.inventory_dir)?.into();
+                *cache = Some(Cached { text, credentials: credentials.clone() });
                 Ok(credentials)
             }
         }

@@ -1,8 +1,8 @@
-//! What clients have been told, and what they are to be told next.
+//! Versions of the status, and the messages that bring a client to the current one.
 //!
-//! All clients of a poller are told the same: each new version is one step from the one before
-//! it, made into text once and shared. A client that has missed a step gets everything instead,
-//! so that no client has a backlog and none can drift.
+//! All clients of a poller get the same messages: the diff from one version to the next is
+//! serialized once and shared. A client that is more than one version behind gets a full message
+//! instead, so there is no backlog per client and no client can drift.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -13,17 +13,17 @@ use serde_json::json;
 
 use crate::live_status::guest::Guest;
 
-/// A message as it is sent: the UTF-8 of its JSON. Copies share one text.
+/// A message as JSON in UTF-8. Clones share the same buffer.
 pub type Frame = Bytes;
 
-/// The guests of one version, by id.
+/// The guests of one version, by VM ID.
 #[derive(Debug, Default)]
 pub struct Guests {
     by_id: BTreeMap<u64, Guest>,
     full: OnceLock<Frame>,
 }
 
-/// One member of `changes`.
+/// A member of `changes`.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Change<'a> {
@@ -32,8 +32,8 @@ enum Change<'a> {
     Removed { vmid: u64 },
 }
 
-/// An item of `vms`. In `changes` the member `type` says what happened, so the type of a guest
-/// stands in `guest_type` in both, and in `type` here.
+/// An item of `vms`. It has the type of the guest as both `guest_type` and `type`; in `changes`,
+/// `type` is the kind of the change.
 #[derive(Serialize)]
 struct Item<'a> {
     #[serde(flatten)]
@@ -43,16 +43,16 @@ struct Item<'a> {
 }
 
 impl Guests {
-    /// The next version after Proxmox listed `now`, and the `changes` where there are any.
+    /// Returns the next version for the listed guests, and the diff if there are changes.
     ///
-    /// The CPU of a guest that has not changed stays as it was told, also for clients that join
-    /// later. It is compared with that value until it is far enough away, so nothing drifts.
+    /// The CPU usage of an unchanged guest keeps the value that was sent last, even for clients
+    /// that connect later. Further values are compared with it, so small changes add up.
     fn advance(&self, now: Vec<Guest>) -> (Self, Option<Frame>) {
         let mut by_id = BTreeMap::new();
         let mut changed = BTreeSet::new();
         for mut guest in now {
             match self.by_id.get(&guest.vmid) {
-                Some(told) if !guest.differs_from(told) => guest.cpu = told.cpu,
+                Some(sent) if !guest.differs_from(sent) => guest.cpu = sent.cpu,
                 _ => _ = changed.insert(guest.vmid),
             }
             by_id.insert(guest.vmid, guest);
@@ -66,11 +66,11 @@ impl Guests {
         for vmid in self.by_id.keys().copied().filter(|vmid| !by_id.contains_key(vmid)) {
             changes.insert(vmid, Change::Removed { vmid });
         }
-        let step = (!changes.is_empty()).then(|| diff(&changes));
-        (Self { by_id, full: OnceLock::new() }, step)
+        let diff = (!changes.is_empty()).then(|| diff_frame(&changes));
+        (Self { by_id, full: OnceLock::new() }, diff)
     }
 
-    /// All of them in one message, made when the first client needs it.
+    /// Returns the full message, serialized when the first client needs it.
     fn full(&self) -> Frame {
         let make = || {
             let items = self.by_id.values();
@@ -82,7 +82,7 @@ impl Guests {
     }
 }
 
-fn diff(changes: &BTreeMap<u64, Change>) -> Frame {
+fn diff_frame(changes: &BTreeMap<u64, Change>) -> Frame {
     frame(&json!({ "type": "diff", "changes": changes }))
 }
 
@@ -90,39 +90,39 @@ fn frame(message: &serde_json::Value) -> Frame {
     message.to_string().into()
 }
 
-/// What a poller has to say at present.
+/// The current version of the status.
 #[derive(Debug, Clone, Default)]
-pub struct View {
-    /// Counts what clients must be told; 0 is nothing yet.
+pub struct Snapshot {
+    /// Incremented for each change that clients must receive. 0 means that there is no data yet.
     version: u64,
     guests: Arc<Guests>,
-    /// The way here from the version before.
-    step: Option<Frame>,
-    /// Proxmox does not answer, and this says so.
+    /// The diff from the previous version.
+    diff: Option<Frame>,
+    /// The `stale` message, while Proxmox does not answer.
     stale: Option<Frame>,
-    /// Nothing more will come, and this says why.
+    /// The error message, if polling has ended.
     ended: Option<Frame>,
 }
 
-impl View {
-    /// Takes in what Proxmox listed. Answers whether clients are to be told something.
-    pub fn take_in(&mut self, now: Vec<Guest>) -> bool {
-        let (guests, step) = self.guests.advance(now);
+impl Snapshot {
+    /// Applies a list of guests from Proxmox. Returns true if there is a message for clients.
+    pub fn apply(&mut self, now: Vec<Guest>) -> bool {
+        let (guests, diff) = self.guests.advance(now);
         self.guests = Arc::new(guests);
         let recovered = self.stale.take().is_some();
         let first = self.version == 0;
-        // Clients that were told of the fault are told of its end, even if nothing else changed.
-        let step = step.or_else(|| recovered.then(|| diff(&BTreeMap::new())));
-        let news = first || step.is_some();
-        if news {
+        // An empty diff tells clients about the recovery if no guest has changed.
+        let diff = diff.or_else(|| recovered.then(|| diff_frame(&BTreeMap::new())));
+        let changed = first || diff.is_some();
+        if changed {
             self.version += 1;
-            self.step = step.filter(|_| !first);
+            self.diff = diff.filter(|_| !first);
         }
-        news
+        changed
     }
 
-    /// Proxmox does not answer since `since`. Answers whether that is new.
-    pub fn lose_sight(&mut self, since: &str, error: &str) -> bool {
+    /// Marks the status as stale since `since`. Returns true if it was not stale before.
+    pub fn mark_stale(&mut self, since: &str, error: &str) -> bool {
         let new = self.stale.is_none();
         if new {
             let message = json!({ "type": "stale", "since": since, "error": error });
@@ -131,46 +131,46 @@ impl View {
         new
     }
 
-    /// Nothing more will come.
+    /// Ends the status with an error as the last message.
     pub fn end(&mut self, error: &str) {
         self.ended = Some(error_frame(error));
     }
 
-    /// The last message, if nothing more will come.
+    /// Returns the last message if the status has ended.
     pub fn ended(&self) -> Option<&Frame> {
         self.ended.as_ref()
     }
 
-    /// Whether Proxmox does not answer at present.
+    /// Returns true while Proxmox does not answer.
     pub fn is_stale(&self) -> bool {
         self.stale.is_some()
     }
 }
 
-/// The message before a connection is closed by an error.
+/// Returns the message that precedes closing a connection because of an error.
 pub fn error_frame(error: &str) -> Frame {
     frame(&json!({ "error": error }))
 }
 
-/// How far one client has been told.
+/// The position of one client in the sequence of messages.
 #[derive(Debug, Clone, Default)]
-pub struct Told {
+pub struct ClientCursor {
     version: u64,
     stale: bool,
 }
 
-impl Told {
-    /// The next message for this client, until there is none.
-    pub fn next(&mut self, view: &View) -> Option<Frame> {
-        if self.version != view.version {
-            let one_step = self.version != 0 && self.version + 1 == view.version;
-            *self = Self { version: view.version, stale: false };
-            return match &view.step {
-                Some(step) if one_step => Some(step.clone()),
-                _ => Some(view.guests.full()),
+impl ClientCursor {
+    /// Returns the next message for the client, or `None` if it is up to date.
+    pub fn next(&mut self, snapshot: &Snapshot) -> Option<Frame> {
+        if self.version != snapshot.version {
+            let one_behind = self.version != 0 && self.version + 1 == snapshot.version;
+            *self = Self { version: snapshot.version, stale: false };
+            return match &snapshot.diff {
+                Some(diff) if one_behind => Some(diff.clone()),
+                _ => Some(snapshot.guests.full()),
             };
         }
-        let stale = view.stale.as_ref().filter(|_| !self.stale)?;
+        let stale = snapshot.stale.as_ref().filter(|_| !self.stale)?;
         self.stale = true;
         Some(stale.clone())
     }
@@ -188,7 +188,7 @@ mod tests {
             vmid,
             name: format!("guest-{vmid}"),
             status: "running".to_owned(),
-            cpu: Percent::of_share(cpu),
+            cpu: Percent::from_fraction(cpu),
             mem: 1,
             maxmem: 2,
             uptime: 3,
@@ -199,9 +199,9 @@ mod tests {
         }
     }
 
-    /// All that a client is told now.
-    fn news(told: &mut Told, view: &View) -> Vec<Value> {
-        std::iter::from_fn(|| told.next(view))
+    /// Returns all messages for a client.
+    fn messages(cursor: &mut ClientCursor, snapshot: &Snapshot) -> Vec<Value> {
+        std::iter::from_fn(|| cursor.next(snapshot))
             .map(|frame| serde_json::from_slice(&frame).unwrap())
             .collect()
     }
@@ -212,50 +212,50 @@ mod tests {
 
     #[test]
     fn a_guest_that_moves_to_another_node_has_changed() {
-        let (mut view, mut told) = (View::default(), Told::default());
-        assert!(view.take_in(vec![guest(100, "pve01", 0.1)]));
-        assert_eq!(types(&news(&mut told, &view)), ["full"]);
-        assert!(!view.take_in(vec![guest(100, "pve01", 0.1)]));
-        assert!(view.take_in(vec![guest(100, "pve02", 0.1)]));
-        let moved = news(&mut told, &view);
+        let (mut snapshot, mut cursor) = (Snapshot::default(), ClientCursor::default());
+        assert!(snapshot.apply(vec![guest(100, "pve01", 0.1)]));
+        assert_eq!(types(&messages(&mut cursor, &snapshot)), ["full"]);
+        assert!(!snapshot.apply(vec![guest(100, "pve01", 0.1)]));
+        assert!(snapshot.apply(vec![guest(100, "pve02", 0.1)]));
+        let moved = messages(&mut cursor, &snapshot);
         assert_eq!(moved[0]["changes"]["100"]["node"], "pve02");
         assert_eq!(moved[0]["changes"]["100"]["type"], "changed");
         assert_eq!(moved[0]["changes"]["100"]["guest_type"], "qemu");
     }
 
     #[test]
-    fn one_step_behind_is_a_diff_and_two_are_everything() {
-        let mut view = View::default();
-        let (mut quick, mut slow) = (Told::default(), Told::default());
-        view.take_in(vec![guest(100, "pve01", 0.1)]);
-        assert_eq!(types(&news(&mut quick, &view)), ["full"]);
-        assert_eq!(types(&news(&mut slow, &view)), ["full"]);
-        view.take_in(vec![guest(100, "pve01", 0.5)]);
-        assert_eq!(types(&news(&mut quick, &view)), ["diff"]);
-        view.take_in(vec![guest(100, "pve01", 0.9), guest(99, "pve01", 0.0)]);
-        assert_eq!(types(&news(&mut quick, &view)), ["diff"]);
-        let afresh = news(&mut slow, &view);
-        assert_eq!(types(&afresh), ["full"]);
-        assert_eq!(afresh[0]["vms"][0]["vmid"], 99);
-        assert_eq!(afresh[0]["vms"][1]["cpu"], 90.0);
+    fn a_client_gets_a_diff_if_one_version_behind_and_a_full_message_otherwise() {
+        let mut snapshot = Snapshot::default();
+        let (mut quick, mut slow) = (ClientCursor::default(), ClientCursor::default());
+        snapshot.apply(vec![guest(100, "pve01", 0.1)]);
+        assert_eq!(types(&messages(&mut quick, &snapshot)), ["full"]);
+        assert_eq!(types(&messages(&mut slow, &snapshot)), ["full"]);
+        snapshot.apply(vec![guest(100, "pve01", 0.5)]);
+        assert_eq!(types(&messages(&mut quick, &snapshot)), ["diff"]);
+        snapshot.apply(vec![guest(100, "pve01", 0.9), guest(99, "pve01", 0.0)]);
+        assert_eq!(types(&messages(&mut quick, &snapshot)), ["diff"]);
+        let resync = messages(&mut slow, &snapshot);
+        assert_eq!(types(&resync), ["full"]);
+        assert_eq!(resync[0]["vms"][0]["vmid"], 99);
+        assert_eq!(resync[0]["vms"][1]["cpu"], 90.0);
     }
 
     #[test]
-    fn an_outage_is_told_once_and_so_is_its_end() {
-        let (mut view, mut told) = (View::default(), Told::default());
-        assert!(view.lose_sight("2026-01-01T00:00:00Z", "first"));
-        assert_eq!(types(&news(&mut told, &view)), ["stale"]);
-        assert!(!view.lose_sight("2026-01-01T00:00:00Z", "second"));
-        assert!(news(&mut told, &view).is_empty());
-        assert!(view.take_in(vec![]));
-        assert_eq!(types(&news(&mut told, &view)), ["full"]);
-        // A second one is told again, also to a client that has not seen the end of the first.
-        let mut slow = told.clone();
-        assert!(view.lose_sight("2026-01-01T00:00:01Z", "third"));
-        assert_eq!(types(&news(&mut slow, &view)), ["stale"]);
-        assert!(view.take_in(vec![]));
-        assert!(view.lose_sight("2026-01-01T00:00:02Z", "fourth"));
-        assert_eq!(types(&news(&mut slow, &view)), ["diff", "stale"]);
-        assert_eq!(types(&news(&mut told, &view)), ["diff", "stale"]);
+    fn an_outage_and_its_end_are_sent_once() {
+        let (mut snapshot, mut cursor) = (Snapshot::default(), ClientCursor::default());
+        assert!(snapshot.mark_stale("2026-01-01T00:00:00Z", "first"));
+        assert_eq!(types(&messages(&mut cursor, &snapshot)), ["stale"]);
+        assert!(!snapshot.mark_stale("2026-01-01T00:00:00Z", "second"));
+        assert!(messages(&mut cursor, &snapshot).is_empty());
+        assert!(snapshot.apply(vec![]));
+        assert_eq!(types(&messages(&mut cursor, &snapshot)), ["full"]);
+        // A second outage is sent even to a client that has not received the end of the first.
+        let mut slow = cursor.clone();
+        assert!(snapshot.mark_stale("2026-01-01T00:00:01Z", "third"));
+        assert_eq!(types(&messages(&mut slow, &snapshot)), ["stale"]);
+        assert!(snapshot.apply(vec![]));
+        assert!(snapshot.mark_stale("2026-01-01T00:00:02Z", "fourth"));
+        assert_eq!(types(&messages(&mut slow, &snapshot)), ["diff", "stale"]);
+        assert_eq!(types(&messages(&mut cursor, &snapshot)), ["diff", "stale"]);
     }
 }

@@ -1,65 +1,65 @@
-//! A guest as dashboards see it, and how Proxmox is asked for all of them.
+//! Guests as sent to clients, and the request that lists them.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::live_status::{Nodes, Watched};
+use crate::live_status::{Nodes, Scope};
 use crate::proxmox::client::{Client, ProxmoxError};
 use crate::proxmox::lenient;
 
-/// CPU may move by this much, in tenths of a percent, before clients are told.
+/// Smaller changes of CPU usage, in tenths of a percent, are not sent to clients.
 const CPU_TOLERANCE: u64 = 20;
 
-/// One guest. Templates are never among them.
+/// A guest. Templates are excluded.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Guest {
-    /// Its id, unique in the cluster.
+    /// The VM ID, unique in the cluster.
     pub vmid: u64,
-    /// Its name; empty while Proxmox is still making it.
+    /// The name. Empty while Proxmox is creating the guest.
     pub name: String,
-    /// `running`, `stopped`, or `unknown` on a node out of reach.
+    /// `running`, `stopped`, or `unknown` on an unreachable node.
     pub status: String,
-    /// The share of its CPUs that it uses.
+    /// CPU usage relative to its CPUs.
     pub cpu: Percent,
-    /// Memory in use, in bytes.
+    /// Used memory in bytes.
     pub mem: u64,
-    /// Memory at most, in bytes.
+    /// Maximum memory in bytes.
     pub maxmem: u64,
-    /// Seconds since its start.
+    /// Seconds since the start of the guest.
     pub uptime: u64,
-    /// Always 0: clients of the former service read this member.
+    /// Always 0. Kept for clients of the previous service.
     pub template: u8,
-    /// Its tags, joined by `;` as Proxmox does.
+    /// Tags, separated by `;` as in Proxmox.
     pub tags: String,
-    /// Its node, where all nodes are watched.
+    /// The node, if all nodes are watched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// `qemu` or `lxc`, where both are watched.
+    /// `qemu` or `lxc`, if both are watched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest_type: Option<String>,
 }
 
 impl Guest {
-    /// Whether this differs from what a client was `told` by enough to tell it.
+    /// Returns true if the difference from `sent` must be sent to clients.
     ///
-    /// Memory in use and uptime move all the time and ride along with what matters.
-    pub fn differs_from(&self, told: &Self) -> bool {
-        let apart = self.cpu.tenths.abs_diff(told.cpu.tenths) > CPU_TOLERANCE;
-        let like_told = Self { cpu: told.cpu, mem: told.mem, uptime: told.uptime, ..self.clone() };
-        apart || like_told != *told
+    /// Used memory and uptime change all the time. They are sent along with other changes only.
+    pub fn differs_from(&self, sent: &Self) -> bool {
+        let cpu_differs = self.cpu.tenths.abs_diff(sent.cpu.tenths) > CPU_TOLERANCE;
+        let comparable = Self { cpu: sent.cpu, mem: sent.mem, uptime: sent.uptime, ..self.clone() };
+        cpu_differs || comparable != *sent
     }
 }
 
-/// Percent, with one decimal.
+/// A percentage with one decimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Percent {
     tenths: u64,
 }
 
 impl Percent {
-    /// Out of a share, where 1 is all of it.
-    pub fn of_share(share: f64) -> Self {
-        Self { tenths: (share * 1000.0).round() as u64 }
+    /// Converts a fraction, where 1 is 100 %.
+    pub fn from_fraction(fraction: f64) -> Self {
+        Self { tenths: (fraction * 1000.0).round() as u64 }
     }
 }
 
@@ -69,7 +69,7 @@ impl Serialize for Percent {
     }
 }
 
-/// A guest as Proxmox lists it, per node or for the whole cluster.
+/// A guest in the list of a node or of the cluster.
 #[derive(Deserialize)]
 struct Listed {
     #[serde(deserialize_with = "lenient::number")]
@@ -96,24 +96,28 @@ struct Listed {
     guest_type: Option<String>,
 }
 
-/// Asks for the guests that are watched: one request, however many there are.
-pub async fn list(client: &Client, watched: &Watched) -> Result<Vec<Guest>, ProxmoxError> {
-    let listed: Vec<Listed> = match &watched.nodes {
-        Nodes::One(node) if !watched.containers => {
+/// Lists the guests in `scope` with a single request.
+///
+/// # Errors
+///
+/// Returns an error if the request fails.
+pub async fn list(client: &Client, scope: &Scope) -> Result<Vec<Guest>, ProxmoxError> {
+    let listed: Vec<Listed> = match &scope.nodes {
+        Nodes::One(node) if !scope.containers => {
             let node = utf8_percent_encode(node, NON_ALPHANUMERIC);
             client.get(&format!("/nodes/{node}/qemu")).await?
         }
         _ => client.get("/cluster/resources?type=vm").await?,
     };
-    Ok(listed.into_iter().filter_map(|guest| guest.into_watched(watched)).collect())
+    Ok(listed.into_iter().filter_map(|guest| guest.into_guest(scope)).collect())
 }
 
 impl Listed {
-    fn into_watched(self, watched: &Watched) -> Option<Guest> {
-        // The list of a node says neither, since all of it is of that node and of QEMU.
+    fn into_guest(self, scope: &Scope) -> Option<Guest> {
+        // The list of a node contains neither type nor node: all guests are QEMU VMs on that node.
         let guest_type = self.guest_type.unwrap_or_else(|| "qemu".to_owned());
-        let wanted_type = guest_type == "qemu" || (watched.containers && guest_type == "lxc");
-        let wanted_node = match (&watched.nodes, &self.node) {
+        let wanted_type = guest_type == "qemu" || (scope.containers && guest_type == "lxc");
+        let wanted_node = match (&scope.nodes, &self.node) {
             (Nodes::One(wanted), Some(node)) => wanted == node,
             _ => true,
         };
@@ -124,14 +128,14 @@ impl Listed {
             vmid: self.vmid as u64,
             name: self.name.unwrap_or_default(),
             status: self.status.unwrap_or_else(|| "unknown".to_owned()),
-            cpu: Percent::of_share(self.cpu),
+            cpu: Percent::from_fraction(self.cpu),
             mem: self.mem as u64,
             maxmem: self.maxmem as u64,
             uptime: self.uptime as u64,
             template: 0,
             tags: self.tags.unwrap_or_default(),
-            node: self.node.filter(|_| watched.nodes == Nodes::All),
-            guest_type: watched.containers.then_some(guest_type),
+            node: self.node.filter(|_| scope.nodes == Nodes::All),
+            guest_type: scope.containers.then_some(guest_type),
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::telemetry::metrics::Registry;
 /// The label of a poll of Proxmox.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PollLabels {
-    /// `ok`; `failed`, which passes; or `refused`, which lasts.
+    /// `ok`, `failed` for transient errors or `refused` for permanent ones.
     pub result: &'static str,
 }
 

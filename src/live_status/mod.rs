@@ -1,7 +1,8 @@
-//! Live status: what Proxmox's guests do, for any number of clients at the price of one.
+//! Live status: the state of Proxmox guests, polled once for any number of clients.
 //!
-//! One `poller` per node asks Proxmox while anybody watches; what it finds becomes the next
-//! version of a [`View`]; each client is told its way from the version it has ([`Told`]).
+//! A `poller` runs as long as there are subscriptions to its [`Scope`]. Each poll that finds a
+//! change creates the next version of a [`Snapshot`]. A [`ClientCursor`] records which version a
+//! client has and yields the messages up to the current one.
 
 mod credentials;
 pub mod cursor;
@@ -19,35 +20,35 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
 pub use crate::live_status::credentials::NOT_FOUND;
-pub use crate::live_status::cursor::{Frame, Told, View, error_frame};
+pub use crate::live_status::cursor::{ClientCursor, Frame, Snapshot, error_frame};
 
 use crate::config::StatusSettings;
 use crate::live_status::credentials::CredentialsFile;
 use crate::live_status::poller::Poller;
 use metrics::{PollLabels, Polls};
 
-/// Which nodes are watched.
+/// The nodes to watch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Nodes {
-    /// One, by its name.
+    /// The node with this name.
     One(String),
-    /// All of the cluster.
+    /// All nodes of the cluster.
     All,
 }
 
-/// What a client asked for; none is the node of the inventory's first credentials.
-pub type Wanted = Option<Nodes>;
+/// The nodes that a client requests. `None` is the node of the first credentials in the inventory.
+pub type RequestedNodes = Option<Nodes>;
 
-/// What a client watches. Clients that watch the same share a poller.
+/// What to watch. Clients with the same scope share a poller.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Watched {
-    /// On which nodes.
+pub struct Scope {
+    /// The nodes.
     pub nodes: Nodes,
-    /// LXC containers too, not only QEMU machines.
+    /// Whether to include LXC containers in addition to QEMU VMs.
     pub containers: bool,
 }
 
-impl Watched {
+impl Scope {
     fn node(&self) -> Option<&str> {
         match &self.nodes {
             Nodes::One(node) => Some(node),
@@ -56,36 +57,36 @@ impl Watched {
     }
 }
 
-impl fmt::Display for Watched {
+impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let guests = if self.containers { "qemu+lxc" } else { "qemu" };
         write!(f, "{}/{guests}", self.node().unwrap_or("*"))
     }
 }
 
-/// A client's sight of what a poller finds. The poller goes on as long as somebody has one.
-pub struct Watching {
-    /// What there is to tell.
-    pub view: watch::Receiver<View>,
-    /// The node, where the client named none.
-    by_default: Option<String>,
+/// A subscription to a poller. The poller runs as long as it has subscriptions.
+pub struct Subscription {
+    /// The current snapshot.
+    pub snapshot: watch::Receiver<Snapshot>,
+    /// The default node, if the client requested none.
+    default_node: Option<String>,
     file: Arc<CredentialsFile>,
 }
 
-impl Watching {
-    /// Whether the inventory's first credentials are for another node by now, so that a client
-    /// that named none is to watch that one.
-    pub fn is_elsewhere(&self) -> bool {
-        let Some(node) = &self.by_default else { return false };
+impl Subscription {
+    /// Returns true if the client follows the default node and the inventory has another one by now,
+    /// so that a new subscription is needed.
+    pub fn default_node_changed(&self) -> bool {
+        let Some(node) = &self.default_node else { return false };
         self.file.default_node().is_some_and(|now| now != *node)
     }
 }
 
-/// The time a client has to answer the end of its connection.
-pub const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// The timeout for the closing handshake of a connection.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The right to be one of the clients; it ends when it is dropped.
-pub type Seat = OwnedSemaphorePermit;
+/// Counts against the limit of clients until it is dropped.
+pub type ClientPermit = OwnedSemaphorePermit;
 
 /// All pollers and clients of a server.
 #[derive(Clone)]
@@ -96,131 +97,136 @@ pub struct LiveStatus {
 struct Shared {
     settings: StatusSettings,
     file: Arc<CredentialsFile>,
-    pollers: Mutex<HashMap<Watched, watch::Sender<View>>>,
-    seats: Arc<Semaphore>,
-    ending: watch::Sender<bool>,
+    pollers: Mutex<HashMap<Scope, watch::Sender<Snapshot>>>,
+    permits: Arc<Semaphore>,
+    shutting_down: watch::Sender<bool>,
     polls: Polls,
 }
 
 impl LiveStatus {
-    /// Nothing is polled before the first client comes.
+    /// Creates the service. Polling starts with the first subscription.
     pub fn new(settings: StatusSettings, inventory_dir: PathBuf, polls: Polls) -> Self {
-        let seats = Arc::new(Semaphore::new(settings.max_clients.get() as usize));
+        let permits = Arc::new(Semaphore::new(settings.max_clients.get() as usize));
         Self {
             shared: Arc::new(Shared {
                 settings,
                 file: Arc::new(CredentialsFile::new(inventory_dir)),
                 pollers: Mutex::default(),
-                seats,
-                ending: watch::Sender::new(false),
+                permits,
+                shutting_down: watch::Sender::new(false),
                 polls,
             }),
         }
     }
 
-    /// The settings it was made with.
+    /// Returns the settings.
     pub fn settings(&self) -> &StatusSettings {
         &self.shared.settings
     }
 
-    /// A place for one more client, unless all are taken or the server ends.
-    pub fn seat(&self) -> Option<Seat> {
-        let seat = self.shared.seats.clone().try_acquire_owned().ok()?;
-        (!*self.shared.ending.borrow()).then_some(seat)
+    /// Returns a permit for a client, or `None` if the limit is reached or the server shuts down.
+    pub fn try_acquire(&self) -> Option<ClientPermit> {
+        let permit = self.shared.permits.clone().try_acquire_owned().ok()?;
+        (!*self.shared.shutting_down.borrow()).then_some(permit)
     }
 
-    /// How many clients there are.
+    /// Returns the number of clients.
     pub fn clients(&self) -> usize {
-        self.shared.settings.max_clients.get() as usize - self.shared.seats.available_permits()
+        self.shared.settings.max_clients.get() as usize - self.shared.permits.available_permits()
     }
 
-    /// Watches `nodes`; `None` where the inventory has no credentials.
-    pub async fn watch(&self, nodes: Wanted, containers: bool) -> Option<Watching> {
+    /// Subscribes to `nodes`. Returns `None` if the inventory contains no credentials.
+    pub async fn subscribe(&self, nodes: RequestedNodes, containers: bool) -> Option<Subscription> {
         let default = match self.shared.file.read().await {
             Ok(all) => all.first().map(|first| first.node.clone()),
             Err(error) => {
-                // A file that is just being written had credentials before, and a poller that
-                // cannot read it says so.
+                // The file may be in the middle of being written, so the last known node is
+                // used. If the error persists, the poller reports it.
                 tracing::warn!(error = error.to_string(), "no Proxmox credentials");
                 self.shared.file.default_node()
             }
         }?;
-        let by_default = nodes.is_none().then(|| default.clone());
+        let default_node = nodes.is_none().then(|| default.clone());
         let nodes = nodes.unwrap_or(Nodes::One(default));
-        let view = self.shared.clone().join(Watched { nodes, containers });
-        Some(Watching { view, by_default, file: self.shared.file.clone() })
+        let snapshot = self.shared.clone().join(Scope { nodes, containers });
+        Some(Subscription { snapshot, default_node, file: self.shared.file.clone() })
     }
 
-    /// Returns when the server is about to end.
-    pub async fn ending(&self) {
-        let mut ending = self.shared.ending.subscribe();
+    /// Waits for the shutdown of the server.
+    pub async fn shutdown_started(&self) {
+        let mut shutting_down = self.shared.shutting_down.subscribe();
         // The sender lives as long as `self`.
-        let _ = ending.wait_for(|ending| *ending).await;
+        let _ = shutting_down.wait_for(|shutting_down| *shutting_down).await;
     }
 
-    /// Ends all connections (1001) and waits until they are closed, for a few seconds at most.
+    /// Closes all connections with code 1001 and waits for up to twice [`CLOSE_TIMEOUT`].
     pub async fn close_all(&self) {
-        self.shared.ending.send_replace(true);
+        self.shared.shutting_down.send_replace(true);
         let all = self.shared.settings.max_clients.get();
-        if timeout(CLOSE_LIMIT * 2, self.shared.seats.acquire_many(all)).await.is_err() {
-            tracing::warn!(clients = self.clients(), "live status: clients did not close in time");
+        if timeout(CLOSE_TIMEOUT * 2, self.shared.permits.acquire_many(all)).await.is_err() {
+            tracing::warn!(clients = self.clients(), "live status clients did not close in time");
         }
     }
 }
 
 impl Shared {
-    fn join(self: Arc<Self>, watched: Watched) -> watch::Receiver<View> {
-        let mut pollers = self.pollers.lock().expect("nothing panics with this lock");
-        if let Some(view) = pollers.get(&watched) {
-            return view.subscribe();
+    fn join(self: Arc<Self>, scope: Scope) -> watch::Receiver<Snapshot> {
+        let mut pollers = self.pollers.lock().expect("nothing panics while it holds this lock");
+        if let Some(snapshot) = pollers.get(&scope) {
+            return snapshot.subscribe();
         }
-        let (view, receiver) = watch::channel(View::default());
-        pollers.insert(watched.clone(), view.clone());
+        let (snapshot, receiver) = watch::channel(Snapshot::default());
+        pollers.insert(scope.clone(), snapshot.clone());
         drop(pollers);
-        let entry = Entry { shared: self.clone(), watched, view };
-        tokio::spawn(Poller::new(entry, self.file.clone(), self.settings.clone()).run());
+        let registration = Registration { shared: self.clone(), scope, snapshot };
+        tokio::spawn(Poller::new(registration, self.file.clone(), self.settings.clone()).run());
         receiver
     }
 }
 
-/// A poller's place among the pollers. It is given up when the poller ends, however it ends.
-struct Entry {
+/// The registration of a poller, removed on drop.
+struct Registration {
     shared: Arc<Shared>,
-    watched: Watched,
-    view: watch::Sender<View>,
+    scope: Scope,
+    snapshot: watch::Sender<Snapshot>,
 }
 
-impl Entry {
+impl Registration {
     fn count(&self, result: &'static str) {
         self.shared.polls.get_or_create(&PollLabels { result }).inc();
     }
 
-    /// Whether nobody watches. If so nobody can join any more either: both are decided under
-    /// the lock that [`Shared::join`] takes.
-    fn close_if_alone(&self) -> bool {
-        let mut pollers = self.shared.pollers.lock().expect("nothing panics with this lock");
-        let alone = self.view.receiver_count() == 0;
-        if alone {
-            pollers.remove(&self.watched);
+    /// Removes the registration if there are no subscriptions. Returns true if it was removed.
+    ///
+    /// The check and the removal are atomic: [`Shared::join`] takes the same lock.
+    fn close_if_unused(&self) -> bool {
+        let mut pollers =
+            self.shared.pollers.lock().expect("nothing panics while it holds this lock");
+        let unused = self.snapshot.receiver_count() == 0;
+        if unused {
+            pollers.remove(&self.scope);
         }
-        alone
+        unused
     }
 
-    /// Tells every client `error` as the last message. Who comes later gets a new poller.
+    /// Sends `error` to all clients as the last message. New clients start a new poller.
     fn end(&self, error: &str) {
-        let mut pollers = self.shared.pollers.lock().expect("nothing panics with this lock");
-        pollers.remove(&self.watched);
-        self.view.send_modify(|view| view.end(error));
+        let mut pollers =
+            self.shared.pollers.lock().expect("nothing panics while it holds this lock");
+        pollers.remove(&self.scope);
+        self.snapshot.send_modify(|snapshot| snapshot.end(error));
     }
 }
 
-impl Drop for Entry {
+impl Drop for Registration {
     fn drop(&mut self) {
-        let own = |view: &watch::Sender<View>| view.same_channel(&self.view);
+        let own = |snapshot: &watch::Sender<Snapshot>| snapshot.same_channel(&self.snapshot);
         let Ok(mut pollers) = self.shared.pollers.lock() else { return };
-        if pollers.get(&self.watched).is_some_and(own) {
-            pollers.remove(&self.watched);
-            self.view.send_modify(|view| view.end("live status ended by a fault of the server"));
+        if pollers.get(&self.scope).is_some_and(own) {
+            pollers.remove(&self.scope);
+            self.snapshot.send_modify(|snapshot| {
+                snapshot.end("live status failed because of an internal error")
+            });
         }
     }
 }

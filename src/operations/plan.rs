@@ -167,7 +167,7 @@ fn require_known_api(settings: &Settings, host: &str) -> Result<(), PlanError> {
         let unknown = "so it cannot be told whether this is an API host of the inventory";
         PlanError::Refused(format!("proxmox_api_host: {e}, {unknown}"))
     })?;
-    if known.admits(host) {
+    if known.allows(host) {
         return Ok(());
     }
     let refused =

@@ -1,6 +1,6 @@
 //! A client of the Proxmox VE REST API.
 //!
-//! Paths and members are those of <https://pve.proxmox.com/pve-docs/api-viewer/>.
+//! Paths and members are documented at <https://pve.proxmox.com/pve-docs/api-viewer/>.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -18,40 +18,41 @@ use crate::proxmox::lenient;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why the API gave no answer to use. Each is one line without a secret.
+/// Why a request failed. Messages are one line and contain no secrets.
 #[derive(Debug, Error)]
 pub enum ProxmoxError {
-    /// No connection, or none that can be trusted, or one that broke off.
+    /// The connection failed, was closed or cannot be trusted.
     #[error("the Proxmox API does not answer: {0}")]
     Unreachable(String),
     /// 401 or 403.
     #[error("the Proxmox API refuses the token: {0}")]
     Credentials(String),
-    /// Any other status that is not success.
+    /// Any other error status.
     #[error("the Proxmox API answered {status}: {reason}")]
     Status {
-        /// The status code; Proxmox adds 595 to 599 to those of HTTP for a node out of reach.
+        /// The status code. Proxmox uses 595 to 599 for unreachable nodes (`PVE::APIServer::AnyEvent`,
+        /// from AnyEvent::HTTP).
         status: u16,
-        /// Proxmox's own words.
+        /// The reason given by Proxmox.
         reason: String,
     },
-    /// Success, with a body that is not what the API documents.
-    #[error("the Proxmox API answered what it does not document: {0}")]
+    /// A success status with an unexpected body.
+    #[error("the Proxmox API sent an unexpected response: {0}")]
     Unreadable(String),
 }
 
-/// A guest as `GET /nodes/{node}/qemu` lists it.
+/// A guest in the response of `GET /nodes/{node}/qemu`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ListedGuest {
-    /// Its id.
-    #[serde(deserialize_with = "lenient::whole")]
+    /// The VM ID.
+    #[serde(deserialize_with = "lenient::unsigned")]
     pub vmid: u64,
-    /// Its name.
+    /// The name.
     #[serde(default, deserialize_with = "lenient::text")]
     pub name: Option<String>,
 }
 
-/// A connection to one Proxmox API.
+/// A client of one Proxmox API. Clones share its connections.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -59,9 +60,17 @@ pub struct Client {
 }
 
 impl Client {
-    /// Prepares a client; nothing is sent yet.
+    /// Creates a client without connecting.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ProxmoxError::Unreachable`] if `ca_file` cannot be read or TLS cannot be set up.
+    ///
+    /// # Blocking
+    ///
+    /// Reads `ca_file` and the certificates of the system.
     pub fn new(credentials: Credentials) -> Result<Self, ProxmoxError> {
-        // The first one wins; a second call changes nothing and says so by an error.
+        // Fails if a provider is installed already, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -81,13 +90,21 @@ impl Client {
         Ok(Self { http, credentials })
     }
 
-    /// The guests of a node.
+    /// Returns the QEMU guests of a node.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the request fails.
     pub async fn guests(&self, node: &str) -> Result<Vec<ListedGuest>, ProxmoxError> {
         let node = utf8_percent_encode(node, NON_ALPHANUMERIC);
         self.get(&format!("/nodes/{node}/qemu")).await
     }
 
-    /// The names of the nodes of its cluster, those out of reach too.
+    /// Returns the names of all nodes in the cluster, including unreachable ones.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the request fails.
     pub async fn nodes(&self) -> Result<Vec<String>, ProxmoxError> {
         #[derive(Deserialize)]
         struct Node {
@@ -97,16 +114,24 @@ impl Client {
         Ok(nodes.into_iter().map(|node| node.node).collect())
     }
 
-    /// Whether the token has the privilege `VM.Audit` anywhere. Without it Proxmox answers a
-    /// list that is empty rather than an error.
-    pub async fn may_see_guests(&self) -> Result<bool, ProxmoxError> {
-        // By path, the privileges there; each with 1 where those below inherit it.
+    /// Returns true if the token has the privilege `VM.Audit` on any path. Without it, Proxmox
+    /// returns an empty list of guests instead of an error.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the request fails.
+    pub async fn can_see_guests(&self) -> Result<bool, ProxmoxError> {
+        // The privileges by path, with 1 if they propagate to the paths below.
         type Permissions = BTreeMap<String, BTreeMap<String, IgnoredAny>>;
         let held: Permissions = self.get("/access/permissions").await?;
         Ok(held.values().any(|privileges| privileges.contains_key("VM.Audit")))
     }
 
-    /// `GET` of a path below `/api2/json`: the `data` of the answer.
+    /// Sends `GET /api2/json{path}` and returns the `data` of the response.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the request fails or `data` is not a `T`.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ProxmoxError> {
         #[derive(Deserialize)]
         struct Envelope<T> {
@@ -126,20 +151,20 @@ impl Client {
     }
 }
 
-/// Proxmox ships certificates that nobody else signed, so not checking them is the default;
-/// one line per API and process says that it is so.
+/// Logs once per API and process that its certificate is not verified. This is the default,
+/// because Proxmox ships with self-signed certificates.
 fn warn_once(base_url: &str) {
     static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    if WARNED.lock().expect("nothing panics with this lock").insert(base_url.to_owned()) {
+    if WARNED.lock().expect("nothing panics while it holds this lock").insert(base_url.to_owned()) {
         tracing::warn!(
             api = base_url,
-            "the certificate of the Proxmox API is not checked: set proxmox_ca_file or \
+            "the certificate of the Proxmox API is not verified: set proxmox_ca_file or \
              proxmox_validate_certs in the inventory"
         );
     }
 }
 
-/// Proxmox puts its words into the reason phrase of the status line.
+/// Proxmox sends its error message in the reason phrase of the status line.
 fn refused(status: StatusCode, response: &reqwest::Response) -> ProxmoxError {
     let phrase = response.extensions().get::<hyper::ext::ReasonPhrase>();
     let reason = phrase
@@ -152,11 +177,11 @@ fn refused(status: StatusCode, response: &reqwest::Response) -> ProxmoxError {
     }
 }
 
-/// reqwest's own sentence says little; the last cause says what happened.
+/// The message of reqwest is generic; the root cause has the details.
 fn unreachable(error: reqwest::Error) -> ProxmoxError {
     let mut cause: &dyn std::error::Error = &error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
+    while let Some(source) = cause.source() {
+        cause = source;
     }
     let error = if error.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() };
     ProxmoxError::Unreachable(error)

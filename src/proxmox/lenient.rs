@@ -1,13 +1,17 @@
-//! Values as Proxmox sends them.
+//! Deserializes the loosely typed values of Proxmox.
 //!
-//! It is written in Perl, where a number that was once used as text is sent as text, and a text
-//! of digits that was once used as a number is sent as a number.
+//! Proxmox is written in Perl, whose JSON encoder sends a number as a string if it was last used
+//! as a string, and vice versa.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// A number; 0 where there is none.
+/// Deserializes a number from a number, boolean or string. Null and empty strings are 0.
+///
+/// # Errors
+///
+/// Returns an error for all other values.
 pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::Null => Ok(0.0),
@@ -15,22 +19,30 @@ pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Erro
         Value::Number(n) => Ok(n.as_f64().unwrap_or_default()),
         Value::String(text) if text.is_empty() => Ok(0.0),
         Value::String(text) => text.parse().map_err(Error::custom),
-        _ => Err(Error::custom("neither a number nor text")),
+        _ => Err(Error::custom("neither a number nor a string")),
     }
 }
 
-/// A whole number that is not negative, such as an id.
-pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+/// Deserializes an unsigned integer, such as an ID.
+///
+/// # Errors
+///
+/// Like [`number`].
+pub fn unsigned<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     number(deserializer).map(|number| number as u64)
 }
 
-/// Text, if there is any.
+/// Deserializes a string from a string or number. Null is `None`.
+///
+/// # Errors
+///
+/// Returns an error for all other values.
 pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::Null => Ok(None),
         Value::String(text) => Ok(Some(text)),
         Value::Number(number) => Ok(Some(number.to_string())),
-        _ => Err(Error::custom("neither text nor a number")),
+        _ => Err(Error::custom("neither a string nor a number")),
     }
 }
 
@@ -39,13 +51,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_as_text_and_text_as_numbers() {
+    fn numbers_are_read_from_strings_and_strings_from_numbers() {
         #[derive(Debug, Default, Deserialize, PartialEq)]
         #[serde(default)]
         struct Sent {
             #[serde(deserialize_with = "number")]
             cpu: f64,
-            #[serde(deserialize_with = "whole")]
+            #[serde(deserialize_with = "unsigned")]
             vmid: u64,
             #[serde(deserialize_with = "text")]
             name: Option<String>,
@@ -53,10 +65,10 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<Sent>(text).map_err(|e| e.to_string());
         let sent =
             |cpu, vmid, name: Option<&str>| Ok(Sent { cpu, vmid, name: name.map(str::to_owned) });
-        let as_meant = r#"{"cpu": 0.5, "vmid": 100, "name": "web"}"#;
-        assert_eq!(read(as_meant), sent(0.5, 100, Some("web")));
-        let turned = r#"{"cpu": "0.5", "vmid": "100", "name": 2024}"#;
-        assert_eq!(read(turned), sent(0.5, 100, Some("2024")));
+        let regular = r#"{"cpu": 0.5, "vmid": 100, "name": "web"}"#;
+        assert_eq!(read(regular), sent(0.5, 100, Some("web")));
+        let swapped = r#"{"cpu": "0.5", "vmid": "100", "name": 2024}"#;
+        assert_eq!(read(swapped), sent(0.5, 100, Some("2024")));
         assert_eq!(read(r#"{"cpu": null, "name": null}"#), sent(0.0, 0, None));
         assert!(read(r#"{"name": ["web"]}"#).is_err() && read(r#"{"cpu": "much"}"#).is_err());
     }

@@ -1,4 +1,4 @@
-//! The Proxmox VE API, spoken to directly where no playbook is needed.
+//! Direct access to the Proxmox VE API, for requests that need no playbook.
 
 pub mod client;
 pub mod lenient;

@@ -1,8 +1,8 @@
-//! Keeping secrets out of everything that is stored, logged, streamed or answered.
+//! Removes secrets from everything that is stored, logged, streamed or returned.
 //!
-//! Two things are hidden: the secrets that the server knows, wherever they stand, also inside
-//! longer text and in JSON's escaped forms; and what by its name or its form is a secret, such
-//! as the value of a member `password` or a Proxmox API token.
+//! Two kinds of secrets are hidden: known secrets, even inside longer text and escaped as JSON;
+//! and values that look like secrets by their name or form, such as the member `password` or a
+//! Proxmox API token.
 
 use std::sync::{Arc, LazyLock};
 
@@ -10,45 +10,45 @@ use aho_corasick::{AhoCorasick, Match};
 use regex::{Captures, Regex};
 use serde_json::Value;
 
-/// What stands in the place of a secret.
+/// The replacement for a secret.
 pub const HIDDEN: &str = "[hidden]";
 
-/// Shorter secrets are not looked for: they would be found in every other word.
-const SHORTEST: usize = 3;
+/// The minimum number of characters of a known secret. Shorter ones would match in most texts.
+const MIN_LENGTH: usize = 3;
 
-/// From this length on a secret is hidden inside of longer words too. A shorter one, such as
-/// `demo`, is hidden only where it stands by itself.
-const INSIDE_WORDS: usize = 6;
+/// The minimum number of characters of a secret that is hidden inside longer words too. A shorter
+/// one, such as `demo`, is hidden as a whole word only.
+const MIN_LENGTH_INSIDE_WORDS: usize = 6;
 
-/// How often JSON can have been put into a string of JSON: a result within an event's text,
-/// within the event's file.
+/// How many times a secret may be JSON-escaped: a result, in the text of an event, in the file of
+/// the event.
 const ESCAPE_DEPTH: usize = 3;
 
-/// Hides the secrets of one run, or of the server.
+/// Hides the secrets of a run or of the server.
 #[derive(Debug, Clone, Default)]
 pub struct Redaction {
     known: Known,
 }
 
-/// Secrets that are known word by word. Nothing about them may fail for their number or size.
+/// The known secrets. Matching must not fail, whatever their number and size.
 #[derive(Debug, Clone, Default)]
 enum Known {
     #[default]
     None,
     Some(Arc<Forms>),
-    /// It is not known what is secret.
+    /// The secrets are unknown, so all text is hidden.
     Everything,
 }
 
-/// The written forms of the known secrets.
+/// The known secrets in all their escaped forms.
 #[derive(Debug)]
 struct Forms {
     automaton: AhoCorasick,
-    /// By the number of the form: whether a word must not go on before it, and after it.
-    edges: Vec<(bool, bool)>,
+    /// For each form, whether it must start and whether it must end at a word boundary.
+    boundaries: Vec<(bool, bool)>,
 }
 
-/// Members whose value is a secret whatever it is.
+/// Names of members whose value is always a secret.
 static SECRET_NAME: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
         r"(?ix) ^(?:.*[_-])?
@@ -58,7 +58,7 @@ static SECRET_NAME: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a constant")
 });
 
-/// What is a secret by its form. The parts in brackets stay.
+/// Patterns of secrets. The capture group is kept.
 static SECRET_FORMS: LazyLock<[Regex; 4]> = LazyLock::new(|| {
     [
         r"(PVEAPIToken=)[^\s=]+=[^\s\x22\x27\\,]+",
@@ -69,8 +69,8 @@ static SECRET_FORMS: LazyLock<[Regex; 4]> = LazyLock::new(|| {
     .map(|form| Regex::new(form).expect("a constant"))
 });
 
-/// A telling name within a text, up to its value. Names that are also words, or variables as
-/// harmless as `PWD`, tell only at the end of a longer name or in quotes.
+/// The name of a secret in text, up to its value. Common words and harmless variables such as
+/// `PWD` match only in quotes or at the end of a longer name.
 static NAMED: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
         r#"(?ix) (?: password | passwd | passphrase | secret
@@ -81,18 +81,18 @@ static NAMED: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a constant")
 });
 
-/// Whether any of the forms can be in a text at all: most texts hold none.
+/// A quick check for text that may match one of the patterns. Most text does not.
 static HINT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?i)PVE|authorization|passw|passphrase|secret|(?:api|access|encryption|private).?key|token|pass\b|pwd")
         .expect("a constant")
 });
 
-/// Whether a member or variable of this name holds a secret.
+/// Returns true if a member or variable of this name contains a secret.
 pub fn is_secret_name(name: &str) -> bool {
     SECRET_NAME.is_match(name)
 }
 
-/// The texts and numbers in a value, however deep.
+/// Returns all strings and numbers in a value, at any depth.
 pub fn texts_in(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![text.clone()],
@@ -104,12 +104,12 @@ pub fn texts_in(value: &Value) -> Vec<String> {
 }
 
 impl Redaction {
-    /// Hides `secrets`, and what looks like one.
+    /// Creates a redaction that hides `secrets` and everything that looks like a secret.
     pub fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let mut forms: Vec<String> = Vec::new();
         for secret in secrets.into_iter().map(str::trim) {
-            if secret.chars().count() >= SHORTEST {
-                forms.extend(written_forms(secret));
+            if secret.chars().count() >= MIN_LENGTH {
+                forms.extend(escaped_forms(secret));
             }
         }
         forms.sort();
@@ -117,25 +117,25 @@ impl Redaction {
         if forms.is_empty() {
             return Self::default();
         }
-        let edges = forms.iter().map(|form| edges(form)).collect();
+        let boundaries = forms.iter().map(|form| boundaries(form)).collect();
         let known = match AhoCorasick::new(&forms) {
-            Ok(automaton) => Known::Some(Arc::new(Forms { automaton, edges })),
+            Ok(automaton) => Known::Some(Arc::new(Forms { automaton, boundaries })),
             Err(error) => {
-                tracing::error!(%error, "there are too many secrets: all texts are hidden");
+                tracing::error!(%error, "too many secrets: all text is hidden");
                 Known::Everything
             }
         };
         Self { known }
     }
 
-    /// Hides every text, for whoever could not learn what is secret.
-    pub fn of_everything() -> Self {
+    /// Creates a redaction that hides all text, for use if the secrets cannot be determined.
+    pub fn everything() -> Self {
         Self { known: Known::Everything }
     }
 
-    /// Whether a text may hold something to hide.
-    pub fn concerns(&self, text: &str) -> bool {
-        HINT.is_match(text) || self.concerns_name(text)
+    /// Returns true if the text may contain a secret.
+    pub fn may_match(&self, text: &str) -> bool {
+        HINT.is_match(text) || self.contains_known(text)
     }
 
     /// Hides the secrets in a text.
@@ -155,13 +155,13 @@ impl Redaction {
         text
     }
 
-    /// Hides the secrets in every text of a value, names of members included, and all that is
-    /// in a member that is a secret by its name.
+    /// Hides the secrets in all strings of a value, including the names of members. Members whose
+    /// name marks a secret are hidden entirely.
     pub fn value(&self, value: &mut Value) {
         match value {
-            Value::String(text) if self.concerns(text) => *text = self.text(text),
-            // A secret may be a number.
-            Value::Number(number) if self.concerns_name(&number.to_string()) => {
+            Value::String(text) if self.may_match(text) => *text = self.text(text),
+            // A secret can be a number.
+            Value::Number(number) if self.contains_known(&number.to_string()) => {
                 let text = self.text(&number.to_string());
                 if text == HIDDEN {
                     *value = Value::String(text);
@@ -170,7 +170,7 @@ impl Redaction {
             Value::Array(items) => items.iter_mut().for_each(|item| self.value(item)),
             Value::Object(members) => {
                 members.iter_mut().for_each(|(name, member)| self.member(name, member));
-                if members.keys().any(|name| self.concerns_name(name)) {
+                if members.keys().any(|name| self.contains_known(name)) {
                     let all = std::mem::take(members).into_iter();
                     *members = all.map(|(name, member)| (self.text(&name), member)).collect();
                 }
@@ -179,13 +179,13 @@ impl Redaction {
         }
     }
 
-    /// Hides the secrets in the value of a member, and all of it where its name tells that it is
-    /// one. The name itself stays.
+    /// Hides the secrets in the value of a member, or the whole value if the name marks a secret.
+    /// The name is kept.
     pub fn member(&self, name: &str, value: &mut Value) {
         if SECRET_NAME.is_match(name) { hide_all(value) } else { self.value(value) }
     }
 
-    fn concerns_name(&self, name: &str) -> bool {
+    fn contains_known(&self, name: &str) -> bool {
         match &self.known {
             Known::None => false,
             Known::Some(forms) => forms.automaton.is_match(name),
@@ -195,12 +195,12 @@ impl Redaction {
 }
 
 impl Forms {
-    /// Hides every form that stands in the text, also where two of them overlap.
+    /// Hides all forms in the text, even if they overlap.
     fn hide(&self, text: &str) -> String {
         let mut spans: Vec<(usize, usize)> = self
             .automaton
             .find_overlapping_iter(text)
-            .filter(|found| self.stands_alone(text, found))
+            .filter(|found| self.is_at_boundaries(text, found))
             .map(|found| (found.start(), found.end()))
             .collect();
         spans.sort();
@@ -216,15 +216,15 @@ impl Forms {
         hidden
     }
 
-    fn stands_alone(&self, text: &str, found: &Match) -> bool {
-        let (before, after) = self.edges[found.pattern().as_usize()];
-        let goes_on = |c: Option<char>| c.is_some_and(is_of_word);
-        !(before && goes_on(text[..found.start()].chars().next_back())
-            || after && goes_on(text[found.end()..].chars().next()))
+    fn is_at_boundaries(&self, text: &str, found: &Match) -> bool {
+        let (before, after) = self.boundaries[found.pattern().as_usize()];
+        let continues = |c: Option<char>| c.is_some_and(is_word_char);
+        !(before && continues(text[..found.start()].chars().next_back())
+            || after && continues(text[found.end()..].chars().next()))
     }
 }
 
-/// Hides every text and number of a value; empty texts say nothing.
+/// Hides all strings and numbers of a value, except empty strings.
 fn hide_all(value: &mut Value) {
     match value {
         Value::String(text) if text.is_empty() => {}
@@ -235,7 +235,7 @@ fn hide_all(value: &mut Value) {
     }
 }
 
-/// Hides the values that follow a telling name.
+/// Hides the values that follow the name of a secret.
 fn hide_named(text: &str) -> String {
     let (mut hidden, mut from) = (String::with_capacity(text.len()), 0);
     while let Some(named) = NAMED.find_at(text, from) {
@@ -251,7 +251,7 @@ fn hide_named(text: &str) -> String {
     hidden
 }
 
-/// How long the opening quote of a value is, and how long what stands within.
+/// Returns the lengths of the opening quote and of the value after it.
 fn measure_value(text: &str) -> (usize, usize) {
     let escapes = text.bytes().take_while(|byte| *byte == b'\\').count();
     match text[escapes..].chars().next() {
@@ -267,9 +267,11 @@ fn measure_value(text: &str) -> (usize, usize) {
     }
 }
 
-/// The length up to the closing quote. A quote that was escaped as often as the opening one closes
-/// the value; one that was escaped once more is within it; one that was escaped less closes what
-/// is around the value. Each time that a text is escaped, 2n + 1 backslashes take the place of n.
+/// Returns the length up to the closing quote.
+///
+/// A quote that is escaped as many times as the opening one closes the value, one that is escaped
+/// more often is part of it, and one that is escaped less often closes a surrounding string. Each
+/// level of escaping turns n backslashes before a quote into 2n + 1.
 fn quoted_length(text: &str, quote: u8, escapes: usize) -> usize {
     let mut backslashes = 0;
     for (index, byte) in text.bytes().enumerate() {
@@ -289,7 +291,7 @@ fn quoted_length(text: &str, quote: u8, escapes: usize) -> usize {
     text.len()
 }
 
-/// The length up to the bracket that closes the one at the beginning.
+/// Returns the length up to the bracket that matches the first one.
 fn bracketed_length(text: &str, open: u8) -> usize {
     let close = if open == b'[' { b']' } else { b'}' };
     let mut depth = 0_usize;
@@ -306,10 +308,10 @@ fn bracketed_length(text: &str, open: u8) -> usize {
     text.len()
 }
 
-/// A secret as it is, and as JSON writes it, with and without characters beyond ASCII, once
-/// or several times over.
-fn written_forms(secret: &str) -> Vec<String> {
-    // A terminal ends a line with two characters.
+/// Returns a secret unescaped and JSON-escaped up to [`ESCAPE_DEPTH`] times, with non-ASCII
+/// characters both raw and escaped.
+fn escaped_forms(secret: &str) -> Vec<String> {
+    // A terminal ends lines with CR LF.
     let mut forms = vec![secret.to_owned(), secret.replace('\n', "\r\n")];
     for escape in [escape_json, escape_json_ascii] {
         let mut form = secret.to_owned();
@@ -337,17 +339,17 @@ fn escape_json_ascii(text: &str) -> String {
         .collect()
 }
 
-/// Where a form of a secret must be the edge of a word: a short one at both of its ends, so far
-/// as these are of a word themselves.
-fn edges(form: &str) -> (bool, bool) {
-    if form.chars().count() >= INSIDE_WORDS {
+/// Whether a form must start and end at a word boundary. This holds for short forms, at each end
+/// that is a word character.
+fn boundaries(form: &str) -> (bool, bool) {
+    if form.chars().count() >= MIN_LENGTH_INSIDE_WORDS {
         return (false, false);
     }
-    let edge = |c: Option<char>| c.is_some_and(is_of_word);
-    (edge(form.chars().next()), edge(form.chars().next_back()))
+    let is_word = |c: Option<char>| c.is_some_and(is_word_char);
+    (is_word(form.chars().next()), is_word(form.chars().next_back()))
 }
 
-fn is_of_word(c: char) -> bool {
+fn is_word_char(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
@@ -360,7 +362,7 @@ mod tests {
     const SECRET: &str = "pä\"ss\\w0rd/1";
 
     #[test]
-    fn known_secrets_are_hidden_in_every_written_form() {
+    fn known_secrets_are_hidden_in_all_escaped_forms() {
         let redaction = Redaction::of([SECRET]);
         let mut text = format!("x{SECRET}y");
         for depth in 0..=ESCAPE_DEPTH {
@@ -372,13 +374,13 @@ mod tests {
     }
 
     #[test]
-    fn short_secrets_are_hidden_as_words_only() {
+    fn short_secrets_are_hidden_as_whole_words_only() {
         let redaction = Redaction::of(["demo", "ab"]);
         assert_eq!(redaction.text("demo-1 demos ab"), format!("{HIDDEN}-1 demos ab"));
     }
 
     #[test]
-    fn what_looks_like_a_secret_is_hidden() {
+    fn values_that_look_like_secrets_are_hidden() {
         let redaction = Redaction::default();
         for (text, gone) in [
             ("Authorization: PVEAPIToken=root@pam!api=5a1b-77", "5a1b-77"),
@@ -408,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quoted_secret_ends_with_its_quote() {
+    fn a_quoted_secret_ends_at_its_closing_quote() {
         let redaction = Redaction::default();
         for (text, hidden) in [
             (r#"{"password": "a b", "c": "d"}"#, r#"{"password": "[hidden]", "c": "d"}"#),
@@ -427,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn many_and_overlapping_secrets_are_all_hidden() {
+    fn many_and_overlapping_secrets_are_hidden() {
         let long = |number: usize| format!("{number:05}-").repeat(700);
         let mut secrets: Vec<String> = (0..300).map(long).collect();
         secrets.extend(["small-one".to_owned(), "one-more".to_owned(), "ab.".to_owned()]);
@@ -436,11 +438,11 @@ mod tests {
         let text = format!("x {} small-one-more ab.cd", secrets[299]);
         assert_eq!(redaction.text(&text), format!("x {HIDDEN} {HIDDEN} {HIDDEN}cd"));
         assert_eq!(Redaction::of(["a1\nb2x"]).text("a1\r\nb2x"), HIDDEN);
-        assert_eq!(Redaction::of_everything().text("a text"), HIDDEN);
+        assert_eq!(Redaction::everything().text("a text"), HIDDEN);
     }
 
     #[test]
-    fn members_are_hidden_by_name_and_the_rest_stays() {
+    fn members_are_hidden_by_name_and_others_are_kept() {
         let mut value = json!({
             "vm_id": "1000", "proxmox_api_token_secret": "uuid", "ansible_become_pass": "x",
             "nested": [{"Authorization": "a", "password": null, "token": ""}],

@@ -23,7 +23,7 @@ pub(super) async fn drive(context: Arc<RunContext>, run: Arc<Run>, request: RunR
     let stop = run.stop();
     let admitted = tokio::select! {
         biased;
-        () = reaper::asked_to_stop(&stop) => false,
+        () = reaper::stop_requested(&stop) => false,
         () = run.admitted.notified() => true,
     };
     let started = admitted && run.start();
@@ -33,7 +33,7 @@ pub(super) async fn drive(context: Arc<RunContext>, run: Arc<Run>, request: RunR
         move || secrets::redaction(&settings, &secrets)
     });
     // If the secrets cannot be determined, everything is redacted.
-    let redaction = redaction.await.unwrap_or_else(|_| Redaction::of_everything());
+    let redaction = redaction.await.unwrap_or_else(|_| Redaction::everything());
     let outcome = if started {
         tracing::info!("run started");
         // Boxed, so that queued runs do not pay for the memory of running ones.

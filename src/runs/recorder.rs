@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::ansible::events;
-use crate::ansible::events::{FailureLine, JobEvent};
+use crate::ansible::events::JobEvent;
+use crate::ansible::failure::FailureReason;
 use crate::ansible::job_events::ReadEvent;
 use crate::redaction::Redaction;
 use crate::runs::RunMetrics;
@@ -82,7 +83,7 @@ pub struct PlaybookReport {
     /// The values reported for the action.
     pub values: Vec<Value>,
     /// Why the playbook failed, if it did.
-    pub failure: FailureLine,
+    pub failure: FailureReason,
     /// The number of the first log line of the playbook.
     pub log_from: u64,
 }
@@ -168,7 +169,7 @@ impl Recorder {
     /// Redacts the secrets in an event. Members without text of a playbook, such as its number, kind
     /// and counts, are left alone: a secret like `1` must not destroy them.
     fn redacted(&self, ReadEvent { mut event, text }: ReadEvent) -> (JobEvent, String) {
-        if !self.redaction.concerns(&text) {
+        if !self.redaction.may_match(&text) {
             return (event, text);
         }
         event.stdout = event.stdout.map(|text| self.redaction.text(&text));
@@ -241,7 +242,7 @@ impl Recorder {
         self.recorded.hosts = self.hosts.counts();
         self.recorded.counter = event.counter;
         self.recorded.has_recap |= event.event == "playbook_on_stats";
-        self.report.failure.see(event);
+        self.report.failure.observe(event);
         let data = event.event_data.as_ref();
         if matches!(
             event.event.as_str(),

@@ -85,7 +85,7 @@ impl Leftover {
     fn terminate(&self) -> Termination {
         // Read first: when a playbook is ended, ansible-runner reports an exit code as well.
         let reported = self.reported();
-        let was_alive = reaper::any(&self.id.to_string());
+        let was_alive = reaper::any_alive(&self.id.to_string());
         if was_alive && reported.is_none() {
             let marked = fs::write(self.dir.join(STOPPED_MARKER), "");
             if let Err(error) = marked {
@@ -186,7 +186,7 @@ fn leftovers(runs_dir: &Path) -> io::Result<Vec<Leftover>> {
 /// Ends the remaining processes of a run. Returns whether there were any.
 fn end_processes(id: Uuid) -> bool {
     let run_id = id.to_string();
-    let any = reaper::any(&run_id);
+    let any = reaper::any_alive(&run_id);
     if any {
         reaper::end(&run_id, None, &watch::channel(Stop::Gently).1);
     }
@@ -240,7 +240,7 @@ fn conclude_from_files(
     let mut recorder = resumed_recorder(settings, logs, &record, leftover);
     if let Some(leftover) = leftover {
         let stored = recorder.recorded().counter;
-        match JobEvents::left_in(&leftover.artifacts().join("job_events"), stored) {
+        match JobEvents::read_after(&leftover.artifacts().join("job_events"), stored) {
             Ok(events) => recorder.record(events),
             Err(error) => {
                 tracing::error!(run_id = %record.id, %error, "cannot read all job events of the run")

@@ -17,7 +17,7 @@ pub fn redaction(settings: &Settings, secrets: &[String]) -> Redaction {
         VaultSource::None => None,
     };
     let vars_file = settings.vars_file.as_deref();
-    let known = inventory::texts(&settings.inventory, vars_file, &is_secret_name);
+    let known = inventory::plain_values(&settings.inventory, vars_file, &is_secret_name);
     let own = vault.iter().chain(&settings.gateway.secret);
     Redaction::of(known.iter().chain(own).chain(secrets).map(String::as_str))
 }
@@ -37,7 +37,7 @@ mod tests {
         let hosts = "all:\n  vars:\n    a_password: 987654321\n    user_passwords: [first-one, !unsafe second-one]\n    \
                      credentials: {api_key: {x: nested-one}}\n    b_token: !vault |\n      $ANSIBLE_VAULT;1.1;AES256\n";
         std::fs::write(dir.path().join("hosts.yml"), hosts).unwrap();
-        let mut texts = inventory::texts(dir.path(), Some(&more), &is_secret_name);
+        let mut texts = inventory::plain_values(dir.path(), Some(&more), &is_secret_name);
         texts.sort();
         assert_eq!(texts, ["987654321", "first-one", "from-more", "nested-one", "second-one"]);
         let mut value = json!({ "n": 987654321, "m": 1987654321, "t": "987654321" });

@@ -209,7 +209,7 @@ impl Runs {
         let states: Vec<RunState> =
             self.context.active().by_id.values().map(|run| run.snapshot().record.state).collect();
         self.context.metrics.set_active(&states);
-        self.context.metrics.set_engine(self.context.engine.serves());
+        self.context.metrics.set_engine(self.context.engine.active_name());
     }
 
     /// Describes the engine that starts playbooks, and its condition.

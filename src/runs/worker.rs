@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use crate::ansible::execution;
-use crate::ansible::execution::{End, Watcher};
+use crate::ansible::execution::{End, EventSink};
 use crate::ansible::executor::Job;
 use crate::ansible::job_events::ReadEvent;
 use crate::ansible::playbooks::Playbook;
@@ -66,8 +66,8 @@ struct Worker<'a> {
     stopwatch: Stopwatch,
 }
 
-impl Watcher for Worker<'_> {
-    fn see(&mut self, events: Vec<ReadEvent>) -> BoxFuture<'_, ()> {
+impl EventSink for Worker<'_> {
+    fn receive(&mut self, events: Vec<ReadEvent>) -> BoxFuture<'_, ()> {
         async move {
             if self.stopwatch.phase() == Phase::Start {
                 self.stopwatch.enter(Phase::Play);
@@ -142,7 +142,7 @@ impl Worker<'_> {
             Some((client, node)) => {
                 let guests = tokio::select! {
                     guests = client.guests(&node) => guests,
-                    () = reaper::asked_to_stop(&self.stop) => return Err(stopped()),
+                    () = reaper::stop_requested(&self.stop) => return Err(stopped()),
                 };
                 let guests = guests.map_err(|e| {
                     Outcome::Failed(format!("the look-up of VM {vm_id} failed: {e}"))
@@ -212,7 +212,7 @@ impl Worker<'_> {
         let report = self.recorder.as_mut().map(Recorder::end_playbook).unwrap_or_default();
         match end {
             Ok(end) => Ok((end, report)),
-            Err(e) if e.leaves_doubt() => Err(Outcome::Unknown(e.to_string())),
+            Err(e) if e.is_ambiguous() => Err(Outcome::Unknown(e.to_string())),
             Err(e) => Err(Outcome::Failed(e.to_string())),
         }
     }

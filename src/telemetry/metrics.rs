@@ -1,14 +1,14 @@
-//! The registry of a server's metrics. Each subsystem registers its own.
+//! The metrics registry of a server. Each subsystem registers its own metrics.
 
 use prometheus_client::encoding::text::encode;
 pub use prometheus_client::registry::Registry;
 
-/// An empty registry. Every name begins with `range42_`.
+/// Creates an empty registry with the name prefix `range42_`.
 pub fn registry() -> Registry {
     Registry::with_prefix("range42")
 }
 
-/// All metrics as Prometheus reads them, in the OpenMetrics text format.
+/// Returns all metrics in the OpenMetrics text format.
 pub fn text(registry: &Registry) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.

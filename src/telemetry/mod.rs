@@ -1,3 +1,3 @@
-//! What the service says of itself.
+//! Metrics of the service.
 
 pub mod metrics;

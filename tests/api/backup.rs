@@ -1,4 +1,4 @@
-//! The history is backed up whole while it is written.
+//! The backup of the history is consistent while the server writes to it.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use rusqlite::Connection;
 
 #[test]
-fn the_history_is_backed_up_while_it_is_written() {
+fn the_history_can_be_backed_up_while_in_use() {
     let dir = tempfile::tempdir().unwrap();
     let (data, back) = (dir.path().join("data"), dir.path().join("back"));
     fs::create_dir_all(data.join("logs/ab")).unwrap();
@@ -15,7 +15,7 @@ fn the_history_is_backed_up_while_it_is_written() {
     let history = Connection::open(data.join("history.sqlite3")).unwrap();
     history.pragma_update(None, "journal_mode", "wal").unwrap();
     history.execute_batch("create table runs (id); insert into runs values (1), (2);").unwrap();
-    // What stands in the write-ahead log alone, and what is not finished yet.
+    // Rows that are only in the write-ahead log, and an uncommitted one.
     assert!(fs::metadata(data.join("history.sqlite3-wal")).unwrap().len() > 0);
     history.execute_batch("begin immediate; insert into runs values (3);").unwrap();
 

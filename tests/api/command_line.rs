@@ -1,4 +1,4 @@
-//! The binary itself: settings that are refused, and the small commands.
+//! The command line: invalid settings, and the small commands.
 
 use std::collections::HashMap;
 use std::process::{Command, Output};
@@ -13,7 +13,7 @@ fn run(args: &[&str], env: &[(&str, &str)]) -> Output {
 }
 
 #[test]
-fn a_bad_setting_is_one_line_and_exit_code_64() {
+fn an_invalid_setting_prints_one_line_and_exits_with_64() {
     for setting in
         [("PORT", "eighty"), ("VAULT_PASSWORD_FILE", "/nonexistent"), ("CORS_ORIGIN_REGEX", "(")]
     {
@@ -26,7 +26,7 @@ fn a_bad_setting_is_one_line_and_exit_code_64() {
 }
 
 #[test]
-fn the_committed_document_is_accepted_and_another_is_not() {
+fn check_accepts_only_the_current_document() {
     assert!(run(&["openapi", "--check"], &[]).status.success());
     let elsewhere = tempfile::tempdir().unwrap();
     std::fs::write(elsewhere.path().join("openapi.json"), "{}").unwrap();
@@ -39,7 +39,7 @@ fn the_committed_document_is_accepted_and_another_is_not() {
 }
 
 #[test]
-fn the_health_check_fails_where_nothing_answers() {
+fn the_health_check_fails_without_a_server() {
     let output = run(&["healthcheck"], &[("PORT", "1"), ("HOST", "127.0.0.1")]);
     assert_eq!(output.status.code(), Some(1));
 }

@@ -1,4 +1,4 @@
-//! The curl scripts: current, and each successful on a fresh demo.
+//! The committed curl scripts are current, and each succeeds on a fresh demo.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use tokio::process::Command;
 
-/// How many scripts run at once; the machine has few cores.
+/// The number of scripts that run concurrently; CI has few cores.
 const AT_ONCE: usize = 4;
 
 #[test]
@@ -44,8 +44,8 @@ async fn each_succeeds_on_a_fresh_demo() {
     assert!(failed.is_empty(), "{} scripts failed:\n{}", failed.len(), failed.join("\n"));
 }
 
-/// Scripts of one group of guests, one after another, its deletion last. Every other script
-/// has guests of its own, and so a lane of its own.
+/// Groups scripts that must run in sequence: those of a group of guests, with its deletion last.
+/// All other scripts use guests of their own, so each is a lane of its own.
 fn lanes() -> Vec<Vec<String>> {
     let mut lanes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for Script { name, .. } in scripts() {
@@ -56,13 +56,13 @@ fn lanes() -> Vec<Vec<String>> {
     }
     let mut lanes: Vec<Vec<String>> = lanes.into_values().collect();
     lanes.iter_mut().for_each(|lane| lane.sort_by_key(|name| name.contains("delete")));
-    // The long ones first, so that they do not run alone in the end.
+    // Start the longest lanes first, so that none runs alone at the end.
     lanes.sort_by_key(|lane| std::cmp::Reverse(lane.len()));
     assert_eq!(lanes[0].len(), 8);
     lanes
 }
 
-/// Runs scripts one after another and answers what is wrong with each that failed.
+/// Runs scripts in sequence and returns the errors of those that failed.
 async fn in_turn(lane: Vec<String>, base_url: &str) -> Vec<String> {
     let mut failed = Vec::new();
     for name in lane {
@@ -70,7 +70,7 @@ async fn in_turn(lane: Vec<String>, base_url: &str) -> Vec<String> {
         let output = Command::new(&script).env("BASE_URL", base_url).output().await.unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-        // The self-test answers null; it succeeded if curl did.
+        // The self-test returns null; it succeeded if curl did.
         let succeeded = answer["rc"] == 0 || name == "debug.func_test.sh";
         if !output.status.success() || !succeeded || !bundle_leaves_it(&name, &answer) {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -80,14 +80,14 @@ async fn in_turn(lane: Vec<String>, base_url: &str) -> Vec<String> {
     failed
 }
 
-/// The demo's Linux hosts are the machine that this runs on.
+/// The Linux hosts of the demo are the machine that runs the tests.
 fn bundle_leaves_it(name: &str, answer: &Value) -> bool {
     !name.contains(".linux.ubuntu.")
         || answer.to_string().matches("is left as it is (range42_plan_only)").count() == 3
 }
 
 #[tokio::test]
-async fn a_script_takes_what_it_is_told() {
+async fn scripts_take_values_from_the_environment() {
     let dir = tempfile::tempdir().unwrap();
     let bin = dir.path().join("bin");
     let seen = dir.path().join("seen");

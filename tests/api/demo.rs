@@ -1,4 +1,4 @@
-//! The main job with the real runner, against the fake Proxmox over TLS.
+//! Runs with the real ansible-runner, against the fake Proxmox over TLS.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const LIST: &str = "/v0/admin/proxmox/vms/list";
 
-/// A server on a copy of the demo's inventory in which `change` replaced some text.
+/// A server with a copy of the demo's inventory, modified by `change`.
 fn server(dir: &TempDir, proxmox: &DemoProxmox, change: (&str, &str)) -> Client {
     let hosts = fs::read_to_string(proxmox.inventory().join("hosts.yml")).unwrap();
     assert!(hosts.contains(change.0), "{hosts}");
@@ -26,7 +26,7 @@ async fn list(client: &Client) -> Answer {
 }
 
 #[tokio::test]
-async fn the_main_job() {
+async fn list_returns_the_guests_of_the_node() {
     let (dir, proxmox) = (tempfile::tempdir().unwrap(), DemoProxmox::start());
     let client = server(&dir, &proxmox, ("all:", "all:"));
 
@@ -45,7 +45,7 @@ async fn the_main_job() {
         answer["log_multiline"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert!(lines.iter().any(|line| line.starts_with("PLAY RECAP")), "{lines:?}");
 
-    // A look-up that finds nothing starts no playbook and changes nothing.
+    // If the look-up finds no guest, no playbook is started.
     let missing = json!({ "proxmox_node": "px-testing", "vm_id": 4711 });
     let answer = client.json("DELETE", "/v0/admin/proxmox/vms/vm_id/delete", &missing).await;
     assert_eq!(
@@ -55,7 +55,7 @@ async fn the_main_job() {
 
     let runs = client.get("/v0/admin/runs?operation=post_proxmox_vms_list").await.json();
     let phases = &runs["runs"][0]["phases"];
-    // An interpreter that starts and Ansible that ends take longer than a millisecond.
+    // Starting Python and ending Ansible take more than a millisecond each.
     for phase in ["start_ms", "play_ms", "end_ms"] {
         assert!(phases[phase].as_u64().unwrap() > 0, "{phases}");
     }
@@ -67,7 +67,7 @@ async fn the_main_job() {
 }
 
 #[tokio::test]
-async fn a_failed_run_says_why_in_one_line() {
+async fn a_failed_run_reports_its_cause_in_one_line() {
     let proxmox = DemoProxmox::start();
     let api_host = proxmox.text("api_host").to_owned();
     let secret = proxmox.text("token_secret").to_owned();
@@ -94,7 +94,7 @@ async fn a_failed_run_says_why_in_one_line() {
 }
 
 #[tokio::test]
-async fn a_user_s_own_role_takes_the_place_of_ours() {
+async fn a_user_role_replaces_the_included_role() {
     let (dir, proxmox) = (tempfile::tempdir().unwrap(), DemoProxmox::start());
     let role = dir.path().join("roles/range42-ansible_roles-proxmox_controller/tasks/main.yml");
     write(&role, "- ansible.builtin.debug: { var: vm_list }\n  vars: { vm_list: [theirs] }\n");
@@ -104,14 +104,14 @@ async fn a_user_s_own_role_takes_the_place_of_ours() {
     assert_eq!(answer["result"], json!([["theirs"]]), "{answer}");
 }
 
-/// ansible-runner's command line reads this variable too, from the environment of the server.
+/// ansible-runner also reads this variable, from the environment of the server.
 #[tokio::test(flavor = "multi_thread")]
-async fn our_role_is_found_after_the_user_s_other_roles() {
+async fn the_included_role_is_found_after_user_roles() {
     let (dir, proxmox) = (tempfile::tempdir().unwrap(), DemoProxmox::start());
     write(&dir.path().join("roles/another/tasks/main.yml"), "[]\n");
     let mut env = demo::settings(dir.path(), &proxmox.inventory());
     env.insert("ANSIBLE_ROLES_PATH".to_owned(), dir.path().join("roles").display().to_string());
-    // None of these may reach ansible-runner either.
+    // These must not reach ansible-runner either.
     env.insert("RUNNER_ROLE".to_owned(), "another".to_owned());
     env.insert("RUNNER_OMIT_EVENTS".to_owned(), "true".to_owned());
     env.insert("JOB_ID".to_owned(), "of-the-build-server".to_owned());
@@ -136,7 +136,7 @@ async fn our_role_is_found_after_the_user_s_other_roles() {
 }
 
 #[tokio::test]
-async fn a_runner_that_cannot_be_believed_is_an_error() {
+async fn an_untrustworthy_runner_result_is_an_error() {
     let proxmox = DemoProxmox::start();
     let scripts = [
         ("exit 0", "without a result"),
@@ -205,7 +205,7 @@ async fn read_vaulted(password_setting: impl Fn(&Path) -> (String, String), vars
 }
 
 #[tokio::test]
-async fn a_vault_password_file_opens_vaulted_files() {
+async fn a_vault_password_file_decrypts_vaulted_files() {
     read_vaulted(
         |dir| ("VAULT_PASSWORD_FILE".to_owned(), dir.join("password").display().to_string()),
         false,
@@ -214,7 +214,7 @@ async fn a_vault_password_file_opens_vaulted_files() {
 }
 
 #[tokio::test]
-async fn a_vault_password_opens_vaulted_files_and_the_vars_file() {
+async fn a_vault_password_decrypts_vaulted_files_and_the_vars_file() {
     read_vaulted(|_| ("VAULT_PASSWORD".to_owned(), "open sesame".to_owned()), false).await;
     read_vaulted(|_| ("VAULT_PASSWORD".to_owned(), "open sesame".to_owned()), true).await;
 }

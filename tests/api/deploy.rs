@@ -1,5 +1,5 @@
-//! The files that deploy the server agree with each other and with the settings, and Compose
-//! and systemd accept them.
+//! The deployment files are consistent with each other and with the settings, and Compose and
+//! systemd accept them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -16,7 +16,7 @@ fn yaml(file: &str) -> Value {
     yaml_serde::from_str(&fs::read_to_string(file).unwrap()).unwrap()
 }
 
-/// Every variable that a file of settings names.
+/// Every variable named in a settings file.
 fn settings() -> BTreeSet<String> {
     let name = Regex::new(
         r#""((?:API_BACKEND|RANGE42|VAULT|PROJECT|CORS|ANSIBLE|TRUSTED)_[A-Z0-9_]+|HOST|PORT|DEBUG)""#,
@@ -43,14 +43,14 @@ fn every_setting_is_passed_through() {
     for (name, value) in environment {
         let known = settings.contains(name) || name == "ANSIBLE_HOST_KEY_CHECKING";
         assert!(known, "{name} is no setting");
-        // The image's own value would be lost where a variable is passed on without one.
+        // Passing a variable without a default would override the value of the image.
         let in_image = fs::read_to_string("Dockerfile").unwrap().contains(&format!(" {name}="));
         assert!(!value.is_null() || !in_image, "{name} needs the image's value as its default");
     }
 }
 
 #[test]
-fn the_health_check_is_the_one_of_the_image() {
+fn compose_and_image_use_the_same_health_check() {
     let health = yaml("docker-compose.yml")["services"]["api"]["healthcheck"].clone();
     let text = |name: &str| health[name].as_str().unwrap().to_owned();
     let image = format!(
@@ -65,7 +65,7 @@ fn the_health_check_is_the_one_of_the_image() {
 }
 
 #[test]
-fn the_server_has_time_to_end() {
+fn the_stop_grace_period_exceeds_the_shutdown_wait() {
     let defaults = Settings::from_map(&HashMap::new()).unwrap().limits;
     let grace = Regex::new(r"stop_grace_period: \$\{STOP_GRACE_PERIOD:-(\d+)s\}").unwrap();
     let compose = fs::read_to_string("docker-compose.yml").unwrap();
@@ -81,7 +81,7 @@ fn grep(number: &Regex, text: &str) -> u64 {
 }
 
 #[test]
-fn containers_can_do_little() {
+fn containers_have_minimal_privileges() {
     for (name, service) in yaml("docker-compose.yml")["services"].as_object().unwrap() {
         assert_eq!(service["read_only"], true, "{name}");
         assert_eq!(service["security_opt"], json!(["no-new-privileges:true"]), "{name}");
@@ -95,11 +95,11 @@ fn containers_can_do_little() {
     assert_eq!(yaml("docker-compose.override.yml")["services"]["api"]["ports"], port);
 }
 
-/// The vault settings that the server is started with, a line each.
+/// The vault settings that the entrypoint passes to the server, one per line.
 fn entrypoint(dir: &Path, secret: &Path, password: &str) -> String {
     let compose = yaml("docker-compose.yml");
     let command = compose["services"]["api"]["entrypoint"].as_array().unwrap();
-    // Compose reads two dollars as one.
+    // `$$` is an escaped `$` in Compose files.
     let words: Vec<_> = command.iter().map(|w| w.as_str().unwrap().replace("$$", "$")).collect();
     let output = Command::new(&words[0])
         .args(&words[1..])
@@ -114,9 +114,9 @@ fn entrypoint(dir: &Path, secret: &Path, password: &str) -> String {
 }
 
 #[test]
-fn the_vault_password_is_the_one_that_was_given() {
+fn the_entrypoint_passes_the_vault_password() {
     let dir = tempfile::tempdir().unwrap();
-    // In the server's place stands what prints the variables that its arguments name.
+    // A stub for the server prints the variables named by its arguments.
     let server = dir.path().join("range42-backend-api");
     std::os::unix::fs::symlink("/usr/bin/printenv", server).unwrap();
 
@@ -132,7 +132,8 @@ fn the_vault_password_is_the_one_that_was_given() {
     assert_eq!(settings, format!("{}\n\n", secret.display()));
 }
 
-/// What Compose makes of its files with these lines in `.env`. It is Debian's `docker-compose`, or the plugin of Docker's own command.
+/// The configuration that Compose resolves with these lines in `.env`. Uses Debian's
+/// `docker-compose` or Docker's plugin.
 fn compose(arguments: &[&str], lines: &str) -> Value {
     let command = installed(&[&["docker-compose"], &["docker", "compose"]]);
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -171,7 +172,7 @@ fn compose_accepts_every_profile() {
     }
 }
 
-/// The lines that the guide adds to `.env` for the gateway.
+/// The lines that docs/deploy.md adds to `.env` for the gateway.
 fn gateway_lines() -> String {
     let guide = fs::read_to_string("docs/deploy.md").unwrap();
     let section = guide.split("\n## Behind Kong\n").nth(1).unwrap();
@@ -180,21 +181,21 @@ fn gateway_lines() -> String {
 }
 
 #[test]
-fn behind_the_gateway_nothing_else_is_published() {
+fn only_the_gateway_is_published() {
     let config = compose(&[], &gateway_lines());
     let services = config["services"].as_object().unwrap();
     let published = services.iter().filter(|(_, service)| service.get("ports").is_some());
     assert_eq!(published.map(|(name, _)| name).collect::<Vec<_>>(), ["kong"]);
     assert_eq!(services["api"]["environment"]["RANGE42_GATEWAY_SECRET"], "5ec4e7");
 
-    // Each command of the guide relies on these lines, and none names files or profiles itself.
+    // All commands in the guide rely on these lines; none names files or profiles.
     let guide = fs::read_to_string("docs/deploy.md").unwrap();
     let commands = guide.lines().filter(|line| line.contains("docker compose -f"));
     assert_eq!(commands.collect::<Vec<_>>(), Vec::<&str>::new());
 }
 
 #[test]
-fn the_gateway_logs_no_key() {
+fn the_gateway_does_not_log_keys() {
     let kong = yaml("docker-compose.yml")["services"]["kong"].clone();
     let included = kong["environment"]["KONG_NGINX_HTTP_INCLUDE"].as_str().unwrap();
     let mounts = kong["volumes"].as_array().unwrap();
@@ -218,8 +219,8 @@ fn the_gateway_logs_no_key() {
     assert_eq!(&found[1], "/ws/vm-status");
 }
 
-/// What the step of the image's build that makes its user does, where Debian's groups are there.
-/// The commands say what they are told; the values are in the text, since bash has its own UID.
+/// Runs the step of the image build that creates the user, on a system with Debian's groups. The
+/// commands only print their arguments. UID is substituted in the text, since bash reserves it.
 fn user_of_the_image(uid: &str, gid: &str) -> Output {
     const COMMANDS: &str = r#"
         groupadd() { echo "groupadd $*"; }
@@ -234,7 +235,7 @@ fn user_of_the_image(uid: &str, gid: &str) -> Output {
 }
 
 #[test]
-fn the_user_of_the_image_is_the_owner_of_the_keys() {
+fn the_image_user_gets_the_given_uid_and_gid() {
     for (gid, makes_a_group) in [("1000", true), ("20", false), ("100", false)] {
         let output = user_of_the_image("501", gid);
         let said = String::from_utf8(output.stdout).unwrap();
@@ -256,7 +257,7 @@ fn the_user_of_the_image_is_the_owner_of_the_keys() {
 }
 
 #[test]
-fn what_an_operator_writes_is_private() {
+fn files_written_by_the_guide_are_private_and_ignored_by_git() {
     let guide = fs::read_to_string("docs/deploy.md").unwrap();
     let ignored = fs::read_to_string(".gitignore").unwrap();
     let written =
@@ -264,7 +265,7 @@ fn what_an_operator_writes_is_private() {
     let mut private = false;
     let mut found = BTreeSet::new();
     for line in guide.lines() {
-        // Each block of commands says it for itself: it may be all that somebody copies.
+        // Each block must set its own umask, since readers may copy only that block.
         private &= line.starts_with("    ");
         private |= line.starts_with("    umask 077");
         private &= line != "    umask 022";
@@ -280,7 +281,7 @@ fn what_an_operator_writes_is_private() {
 }
 
 #[test]
-fn every_python_package_is_known_by_its_hash() {
+fn every_python_package_has_a_hash() {
     for file in ["requirements.txt", "demo/requirements.txt", "tests/openapi/requirements.txt"] {
         let text = fs::read_to_string(file).unwrap().replace("\\\n", "");
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -296,7 +297,7 @@ fn every_python_package_is_known_by_its_hash() {
 }
 
 #[test]
-fn no_inventory_gets_into_an_image() {
+fn the_image_contains_no_inventory() {
     let let_in = fs::read_to_string(".dockerignore").unwrap();
     let names: Vec<_> = let_in.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(names[0], "*", "what is not named stays out");
@@ -320,7 +321,7 @@ fn systemd_accepts_the_unit() {
     let copy = dir.path().join("range42-backend-api.service");
     let binary = "/opt/range42-backend-api/target/release/range42-backend-api";
     assert!(unit.contains(&format!("ExecStart={binary}\n")));
-    // systemd looks for the program, which is not there where nothing is installed.
+    // systemd-analyze checks that the program exists, but nothing is installed here.
     fs::write(&copy, unit.replace(binary, "/bin/true")).unwrap();
     let analyze = installed(&[&["systemd-analyze"]])[0];
     let output = Command::new(analyze).arg("verify").arg(&copy).output().unwrap();

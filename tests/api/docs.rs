@@ -1,4 +1,4 @@
-//! The document and its pages: current, complete, and seen in a real browser without internet.
+//! The OpenAPI document is current and complete, and its pages work in a browser without internet.
 
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
@@ -23,7 +23,7 @@ fn the_committed_document_is_current() {
 }
 
 #[tokio::test]
-async fn it_is_served_once_and_then_known() {
+async fn the_document_is_cached_by_clients() {
     let dir = tempfile::tempdir().unwrap();
     let client = client(&dir);
     let answer = client.get("/docs/openapi.json").await;
@@ -34,7 +34,7 @@ async fn it_is_served_once_and_then_known() {
 }
 
 #[tokio::test]
-async fn every_operation_is_described_in_full() {
+async fn every_operation_is_fully_described() {
     let dir = tempfile::tempdir().unwrap();
     let document = client(&dir).get("/docs/openapi.json").await.json();
     let mut ids = Vec::new();
@@ -57,9 +57,9 @@ async fn every_operation_is_described_in_full() {
     assert_eq!(ids.len(), count, "operation ids repeat");
 }
 
-/// Swagger UI fills in the example or default of a header and sends it.
+/// Swagger UI would send the example or default of a header with every request.
 #[tokio::test]
-async fn no_header_of_an_operation_is_filled_in() {
+async fn header_parameters_have_no_example() {
     let dir = tempfile::tempdir().unwrap();
     let document = client(&dir).get("/docs/openapi.json").await.json();
     let operations = document["paths"].as_object().unwrap().values();
@@ -77,9 +77,9 @@ async fn no_header_of_an_operation_is_filled_in() {
     assert_eq!(preferences, 80);
 }
 
-/// The list that clients rely on: a route that changes changes this file, and is seen.
+/// Clients rely on these routes, so a change must show up in the committed list.
 #[test]
-fn the_routes_are_the_golden_ones() {
+fn the_routes_match_the_recorded_list() {
     let lines: Vec<String> = internals::operations()
         .iter()
         .map(|operation| format!("{:6} {}", operation.method, operation.path))
@@ -105,8 +105,8 @@ async fn both_pages_work_in_a_browser_without_internet() {
     }
 }
 
-/// The page as the browser shows it when its scripts have run. Every other host is unknown to
-/// this browser.
+/// Returns the page as rendered by a browser after its scripts have run. The browser cannot resolve
+/// any other host.
 fn rendered(browser: &str, url: &str) -> String {
     let profile = tempfile::tempdir().unwrap();
     let output = Command::new(browser)
@@ -122,7 +122,7 @@ fn rendered(browser: &str, url: &str) -> String {
 }
 
 #[tokio::test]
-async fn unknown_paths_and_methods_are_json() {
+async fn unknown_paths_and_methods_get_json_errors() {
     let dir = tempfile::tempdir().unwrap();
     let client = client(&dir);
     let unknown = client.get("/nowhere").await;

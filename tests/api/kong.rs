@@ -1,10 +1,10 @@
-//! The gateway's configuration: current, complete, and as Kong reads it.
+//! The gateway's configuration is current, complete and valid for Kong.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::support::internals::kong::{self, Gateway};
+use crate::support::internals::kong::{self, KongSettings};
 use crate::support::internals::operations;
 use regex::Regex;
 use serde_json::{Value, json};
@@ -21,8 +21,8 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is not text"))
 }
 
-/// The service and the route of each route that takes this request, as Kong's router decides:
-/// slashes are merged, and an expression that `~` marks is held to the beginning of the path.
+/// Returns the routes that match a request, with their services. As in Kong's router, slashes are
+/// merged, and a regular expression (prefix `~`) is anchored at the start of the path.
 fn matches<'a>(configuration: &'a Value, method: &str, path: &str) -> Vec<(&'a Value, &'a Value)> {
     let path = path.replace("//", "/");
     let takes = |route: &Value| {
@@ -36,11 +36,11 @@ fn matches<'a>(configuration: &'a Value, method: &str, path: &str) -> Vec<(&'a V
         .collect()
 }
 
-/// The expression of a path, compiled once.
+/// The regular expression of a path, compiled once.
 fn expression(rule: &str) -> Regex {
     static COMPILED: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
     let compile = || {
-        let rule = rule.strip_prefix('~').expect("every path is an expression");
+        let rule = rule.strip_prefix('~').expect("every path is a regular expression");
         Regex::new(&format!("^{rule}")).unwrap()
     };
     COMPILED.lock().unwrap().entry(rule.to_owned()).or_insert_with(compile).clone()
@@ -49,7 +49,7 @@ fn expression(rule: &str) -> Regex {
 #[test]
 fn the_committed_file_is_current() {
     let committed = std::fs::read_to_string("kong/kong.yml").unwrap();
-    let current = kong::text(&Gateway::default());
+    let current = kong::text(&KongSettings::default());
     assert!(committed == current, "write it with `range42-backend-api kong > kong/kong.yml`");
 }
 
@@ -67,7 +67,7 @@ fn every_operation_matches_exactly_one_route() {
             assert_eq!(found.len(), 1, "{path}: {found:?}");
             let (service, route) = found[0];
             assert_eq!(text(&route["name"]), operation.id);
-            // A DELETE that the gateway repeats, or gives up on, is done twice or unseen.
+            // A DELETE must not be retried, nor time out before the run ends.
             assert_eq!((text(&service["name"]), &service["retries"]), ("range42-runs", &json!(0)));
             assert!(service["read_timeout"].as_u64().unwrap() > 3_600_000);
             assert!(matches(&configuration, "GET", path).is_empty(), "{path}");
@@ -83,7 +83,7 @@ fn every_operation_matches_exactly_one_route() {
 }
 
 #[test]
-fn streams_and_docs_have_routes_and_health_has_none() {
+fn streams_and_docs_have_routes_but_health_checks_do_not() {
     let configuration = committed();
     let service_of = |path: &str| {
         let found = matches(&configuration, "GET", path);
@@ -105,7 +105,7 @@ fn streams_and_docs_have_routes_and_health_has_none() {
 }
 
 #[test]
-fn only_the_docs_are_open_and_a_viewer_changes_nothing() {
+fn only_docs_are_public_and_viewers_only_read() {
     let configuration = committed();
     let plugin = |of: &Value, name: &str| -> Option<Value> {
         list(of, "plugins").iter().find(|p| p["name"] == name).map(|p| p["config"].clone())
@@ -114,7 +114,7 @@ fn only_the_docs_are_open_and_a_viewer_changes_nothing() {
         let key = plugin(service, "key-auth");
         assert_eq!(key.is_none(), service["name"] == "range42-open", "{}", service["name"]);
         let Some(key) = key else {
-            // Without a key, a consumer's header is the client's own text.
+            // Without a key, consumer headers come from the client.
             let removed = plugin(service, "request-transformer").unwrap()["remove"].clone();
             assert!(list(&removed, "headers").contains(&json!("x-consumer-username")));
             continue;
@@ -147,10 +147,10 @@ fn only_the_docs_are_open_and_a_viewer_changes_nothing() {
     assert!(viewers.len() > 10);
 }
 
-/// Kong refuses a file that has a member it does not know. These are the members that Kong 3
-/// knows of what this configuration uses, with the kind of their value.
+/// Kong rejects unknown fields. These are the fields in the schema of Kong 3 that the configuration
+/// uses, with their types.
 #[test]
-fn kong_knows_every_member() {
+fn every_field_is_in_the_schema_of_kong() {
     const TOP: &[(&str, &str)] = &[
         ("_format_version", "text"),
         ("services", "list"),
@@ -205,7 +205,7 @@ fn kong_knows_every_member() {
     let all = names.len();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), all, "two routes have one name");
+    assert_eq!(names.len(), all, "route names are not unique");
 }
 
 fn known(object: &Value, members: &[(&str, &str)]) {
@@ -218,7 +218,10 @@ fn known(object: &Value, members: &[(&str, &str)]) {
             Value::Object(_) => "map",
             Value::Null => "null",
         };
-        assert!(members.contains(&(name.as_str(), kind)), "Kong knows no {name} ({kind}) there");
+        assert!(
+            members.contains(&(name.as_str(), kind)),
+            "{name} ({kind}) is not in the schema of Kong"
+        );
     }
 }
 
@@ -241,19 +244,19 @@ fn plugin_known(plugin: &Value) {
     known(&plugin["config"], members);
 }
 
-fn gateway() -> Gateway {
+fn gateway() -> KongSettings {
     let consumers = kong::consumers(
         "# name group key\n\nalice admin 0123456789abcdefghij\nbob viewer 0123456789abcdefghik\n",
     );
-    Gateway {
+    KongSettings {
         secret: Some("a secret of this test".to_owned()),
         consumers: consumers.unwrap(),
-        ..Gateway::default()
+        ..KongSettings::default()
     }
 }
 
 #[test]
-fn consumers_and_the_secret_are_in_it_when_they_are_given() {
+fn configured_consumers_and_secret_are_included() {
     let configuration = kong::configuration(&gateway());
     assert_eq!(
         configuration["consumers"][0],
@@ -268,14 +271,14 @@ fn consumers_and_the_secret_are_in_it_when_they_are_given() {
     for plugins in places {
         let found = plugins.as_array().unwrap().iter().find(|p| p["name"] == "request-transformer");
         let config = &found.unwrap()["config"];
-        // `add` leaves alone what the client sent, and `replace` does nothing without it.
+        // `add` does nothing if the client sent the header, `replace` nothing if it did not.
         assert_eq!((&config["add"]["headers"], &config["replace"]["headers"]), (&header, &header));
     }
-    assert!(!kong::text(&Gateway::default()).contains("x-range42-gateway"));
+    assert!(!kong::text(&KongSettings::default()).contains("x-range42-gateway"));
 }
 
 #[test]
-fn wrong_consumers_are_refused_without_their_keys() {
+fn errors_about_consumers_contain_no_keys() {
     let long = "0123456789abcdefghij";
     for wrong in [
         format!("alice admin {long} more"),
@@ -293,9 +296,9 @@ fn wrong_consumers_are_refused_without_their_keys() {
 }
 
 #[test]
-fn the_gateway_waits_longer_than_any_run_takes() {
+fn the_gateway_timeout_exceeds_the_run_time_limit() {
     let read_timeout = |run_limit| {
-        let gateway = Gateway { run_limit, ..Gateway::default() };
+        let gateway = KongSettings { run_limit, ..KongSettings::default() };
         kong::configuration(&gateway)["services"][0]["read_timeout"].as_u64().unwrap()
     };
     assert_eq!(read_timeout(Some(Duration::from_secs(60))), 120_000);
@@ -305,9 +308,9 @@ fn the_gateway_waits_longer_than_any_run_takes() {
 }
 
 #[test]
-fn the_gateway_waits_longer_than_a_silent_client_is_kept() {
+fn the_gateway_timeout_exceeds_the_ping_timeout() {
     let read_timeout = |ping_every| {
-        let gateway = Gateway { ping_every, ..Gateway::default() };
+        let gateway = KongSettings { ping_every, ..KongSettings::default() };
         kong::configuration(&gateway)["services"][2]["read_timeout"].as_u64().unwrap()
     };
     assert_eq!(read_timeout(Duration::from_secs(20)), 75_000);

@@ -1,6 +1,7 @@
-//! Tests of the whole service: one binary, one module for each area.
+//! Tests of the whole service, in one binary with a module per area.
 
 mod actions;
+mod architecture;
 mod backup;
 mod command_line;
 mod contract;

@@ -1,5 +1,5 @@
-//! What is checked is what is run: names of bundles and scenarios, and links that somebody
-//! swaps while a run is prepared.
+//! Paths of bundles and scenarios: what is checked is what is run, even if someone swaps symlinks
+//! while a run is prepared.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,7 +13,7 @@ use crate::support::server::Answer;
 use crate::support::stub::{StubServer, write};
 use serde_json::{Value, json};
 
-/// What stands in the playbook that no run may have.
+/// The content of the playbook outside the root, which must never run.
 const OUTSIDE: &str = "outside of the playbooks dir";
 const INSIDE: &str = "inside of the playbooks dir";
 
@@ -23,8 +23,8 @@ async fn run(server: &StubServer, folder: &str, name: &str) -> Answer {
     server.client.json("POST", &format!("/v0/admin/run/{folder}/{name}/run"), &body).await
 }
 
-/// A server with what `furnish` puts into its public playbooks dir; beside that dir stands a
-/// folder `outside` with a bundle and a file.
+/// A server whose public playbooks directory is filled by `furnish`. Next to it, the directory
+/// `outside` contains a bundle and a file.
 fn server(furnish: impl FnOnce(&Path)) -> StubServer {
     StubServer::start(|dir, _| {
         write(&dir.join("outside/bundle/main.yml"), OUTSIDE);
@@ -32,9 +32,9 @@ fn server(furnish: impl FnOnce(&Path)) -> StubServer {
     })
 }
 
-/// Opening a FIFO waits for whoever writes to it.
+/// Opening a FIFO would block until a writer opens it.
 #[tokio::test]
-async fn a_fifo_is_no_playbook_and_no_file_of_variables() {
+async fn a_fifo_is_rejected_as_playbook_and_vars_file() {
     let server = StubServer::start(|dir, _| {
         let fifo = |path: &str| {
             write(&dir.join(path).with_extension("beside"), "");
@@ -54,7 +54,7 @@ async fn a_fifo_is_no_playbook_and_no_file_of_variables() {
 }
 
 #[tokio::test]
-async fn links_stay_inside_of_their_root() {
+async fn symlinks_cannot_leave_their_root() {
     let server = server(|public| {
         let bundles = public.join("bundles");
         write(&bundles.join("real/main.yml"), INSIDE);
@@ -70,7 +70,7 @@ async fn links_stay_inside_of_their_root() {
         symlink(outside.join("bundle/main.yml"), bundles.join("away/main.yml")).unwrap();
         symlink("linked-twice", bundles.join("linked-twice")).unwrap();
         symlink("absolute", bundles.join("link-to-link")).unwrap();
-        // A scenario is no bundle, and none becomes one by a link.
+        // A scenario is not a bundle, not even through a symlink.
         symlink("../bundles/real", public.join("scenarios/a-bundle")).unwrap();
         fs::create_dir_all(bundles.join("folder/main.yml")).unwrap();
         fs::create_dir(bundles.join("empty")).unwrap();
@@ -96,7 +96,7 @@ async fn links_stay_inside_of_their_root() {
         let answer = run(&server, folder, name).await;
         assert_eq!(answer.status, 400, "{name}: {}", answer.text);
         let detail = answer.json()["detail"].as_str().unwrap().to_owned();
-        // What was looked for, relative to where, and nothing about this machine.
+        // The error names the relative path only, and nothing of the machine.
         let bad_name = name.contains('.');
         assert!(bad_name || detail.contains(&format!("{folder}/{name}/main.yml")), "{detail}");
         assert!(!detail.contains(&server.dir.path().display().to_string()), "{detail}");
@@ -104,10 +104,10 @@ async fn links_stay_inside_of_their_root() {
     assert!(server.take_calls().is_empty());
 }
 
-/// Large folders that no playbook reads stay where they are. Only the top of a tree says which
-/// these are: further down a bundle may have such a name.
+/// Large directories that playbooks do not need are excluded from the copy, but only at the top of
+/// a tree: further down, a bundle may have such a name.
 #[tokio::test]
-async fn bundles_may_have_the_names_of_folders_that_stay_behind() {
+async fn bundles_may_be_named_like_excluded_directories() {
     let server = server(|public| {
         for name in ["target", "core/node_modules", "core/.git/hooks"] {
             write(&public.join("bundles").join(name).join("main.yml"), INSIDE);
@@ -128,16 +128,16 @@ async fn bundles_may_have_the_names_of_folders_that_stay_behind() {
     }
 }
 
-/// Files beside what is swapped: they are copied between the listing of the folder and the
-/// opening of what was swapped meanwhile, which gives the swap its time.
+/// Adds files next to the swapped one. They are copied between the listing of the directory and the
+/// opening of the swapped file, which widens the race window.
 fn fill(folder: &Path) {
     for number in 0..100 {
         write(&folder.join(format!("beside-{number}.yml")), "");
     }
 }
 
-/// Runs the bundle `swapped` again and again while `swap` changes it as fast as it can. Each
-/// answer is a run of what is inside, or a refusal without a run.
+/// Runs the bundle `swapped` repeatedly while `swap` changes it continuously. Each request must run
+/// the playbook inside the root, or be rejected without a run.
 async fn never_outside(furnish: impl FnOnce(&Path), swap: impl Fn(&Path) + Send + 'static) {
     let server = server(furnish);
     let public = server.dir.path().join("public");
@@ -150,7 +150,7 @@ async fn never_outside(furnish: impl FnOnce(&Path), swap: impl Fn(&Path) + Send 
     });
     let (mut ran, mut refused) = (0, 0);
     for _ in 0..3000 {
-        // Long enough to see both, which depends on how the system shares its time.
+        // Until both outcomes were seen, which depends on the scheduler.
         if ran >= 20 && refused >= 20 {
             break;
         }
@@ -171,11 +171,14 @@ async fn never_outside(furnish: impl FnOnce(&Path), swap: impl Fn(&Path) + Send 
     }
     stop.store(true, Ordering::Relaxed);
     swapper.join().unwrap();
-    assert!(ran > 0 && refused > 0, "nothing was swapped in time: {ran} runs, {refused} refusals");
+    assert!(
+        ran > 0 && refused > 0,
+        "no swap hit the race window: {ran} runs, {refused} rejections"
+    );
 }
 
-/// Puts a link to `target` in the place of `path`, and then what was there again. Each stands
-/// for a different time in each round, so that the swap happens at every point of a copy.
+/// Replaces `path` with a symlink to `target` and back. The delays vary in each round, so that swaps
+/// happen at every point of a copy.
 fn swap(path: &Path, target: &Path) {
     let (kept, link) = (path.with_extension("kept"), path.with_extension("link"));
     symlink(target, &link).unwrap();
@@ -187,7 +190,7 @@ fn swap(path: &Path, target: &Path) {
     fs::rename(&kept, path).unwrap();
 }
 
-/// Passes up to `most` microseconds.
+/// Busy-waits up to `most` microseconds.
 fn stand(most: u32) {
     let now = std::time::Instant::now();
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();

@@ -1,5 +1,5 @@
-//! Nothing that a client sends becomes code: a corpus of hostile texts goes through every text
-//! of every operation, and through real runs.
+//! No input of a client is executed: a corpus of hostile strings is sent in every string field of
+//! every operation, and through real runs.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::support::stub::{StubServer, write};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-/// What a file holds that no answer may show.
+/// The content of a file that must not appear in any response.
 const SECRET: &str = "content-of-the-secret-file";
 
-/// Files that hostile texts try to read and to make.
+/// Files that hostile strings try to read and create.
 struct Traps {
     dir: tempfile::TempDir,
 }
@@ -38,7 +38,7 @@ impl Traps {
         assert!(!Path::new(&self.made()).exists(), "a text was run");
     }
 
-    /// Templates, each of which would leave a trace.
+    /// Templates that would leave a trace if they were evaluated.
     fn templates(&self) -> Vec<String> {
         let (secret, made) = (self.secret(), self.made());
         vec![
@@ -105,8 +105,8 @@ impl Traps {
     }
 }
 
-/// The texts for one member. A hostile text alone does not look like a volume or a URL; in the
-/// shape of one it gets further.
+/// The strings for one field. A hostile string does not look like a volume or a URL, so it is also
+/// embedded in one, which passes validation.
 fn shaped(pointer: &str, texts: &[String]) -> Vec<String> {
     match pointer {
         "/iso_url" => texts.iter().map(|text| format!("https://{text}")).collect(),
@@ -115,21 +115,21 @@ fn shaped(pointer: &str, texts: &[String]) -> Vec<String> {
     }
 }
 
-/// In how many parts the corpus is sent, side by side.
+/// The number of parts of the corpus, which are tested concurrently.
 const PARTS: usize = 3;
 
 #[tokio::test]
-async fn first_part_of_the_corpus() {
+async fn injections_are_inert_part_1() {
     through_every_text(0).await;
 }
 
 #[tokio::test]
-async fn second_part_of_the_corpus() {
+async fn injections_are_inert_part_2() {
     through_every_text(1).await;
 }
 
 #[tokio::test]
-async fn third_part_of_the_corpus() {
+async fn injections_are_inert_part_3() {
     through_every_text(2).await;
 }
 
@@ -151,18 +151,18 @@ async fn through_every_text(part: usize) {
         }
     }
     traps.assert_untouched();
-    assert!(refused > 2000 && passed > 40, "refused {refused}, passed {passed}");
+    assert!(refused > 2000 && passed > 40, "rejected {refused}, accepted {passed}");
 }
 
-/// Look-ups find the guests of the examples, so that texts beside their ids get further.
+/// Lets look-ups find the guests of the examples, so that requests get past them.
 fn find_every_guest(server: &StubServer) {
     let listed = [1000, 1020, 1022, 9000].map(|id| json!({ "vm_id": id, "vm_name": "found" }));
     let event = json!({"event": "runner_on_ok", "event_data": {"res": {"vm_list": listed}}});
     server.behave(&json!({ "events": [], "lookup_events": [event], "rc": 0, "lookup_rc": 0 }));
 }
 
-/// Sends the example with `text` at `pointer`. Either nothing is started, or the text gets to
-/// the run as it is, in an argument of its own or behind the unsafe tag, which the stub checks.
+/// Sends the example with `text` at `pointer`. Either nothing is started, or the text reaches the
+/// run unchanged, as a separate argument or tagged `!unsafe`, which the stub checks.
 async fn send(server: &StubServer, example: &Example, pointer: &str, text: &str) -> bool {
     let place = || {
         let start: String = text.chars().take(80).collect();
@@ -174,13 +174,13 @@ async fn send(server: &StubServer, example: &Example, pointer: &str, text: &str)
     assert!(!answer.text.contains(SECRET), "{}: the file was read", place());
     if answer.status != 200 {
         assert!([400, 422].contains(&answer.status.as_u16()), "{}: {}", place(), answer.text);
-        assert!(calls.is_empty(), "{}: refused and run: {calls:?}", place());
+        assert!(calls.is_empty(), "{}: rejected, but run: {calls:?}", place());
         return false;
     }
     let arrived = calls.iter().any(|call| {
         call["limit"] == text || call["tags"] == text || holds(&call["extravars"], text)
     });
-    // These two steer the run and are no variables where they are empty or not needed.
+    // These two control the run, and are not variables if they are empty or unused.
     let steers = ["/proxmox_api_host", "/proxmox_node"].contains(&pointer);
     assert!(arrived || steers, "{}: arrived as {calls:?}", place());
     true
@@ -195,9 +195,9 @@ fn holds(value: &Value, text: &str) -> bool {
     }
 }
 
-/// Whoever is asked as the API host gets the operator's token.
+/// The API host receives the operator's token, so clients must not choose it.
 #[tokio::test]
-async fn only_a_host_that_the_operator_named_gets_the_token() {
+async fn only_the_configured_host_receives_the_token() {
     let host = "proxmox: {hosts: {px: {proxmox_api_host: pve.test}}}";
     let token = "proxmox: {hosts: {px: {proxmox_api_token_id: root@pam!api}}}";
     let vaulted_value = "all: {vars: {proxmox_api_host: !vault '$ANSIBLE_VAULT;1.1;AES256 31'}}";
@@ -235,7 +235,7 @@ async fn only_a_host_that_the_operator_named_gets_the_token() {
 }
 
 #[tokio::test]
-async fn names_in_paths_are_names() {
+async fn path_parameters_accept_only_names() {
     let (traps, server) = (Traps::set(), StubServer::start(|_, _| {}));
     let body = json!({ "proxmox_node": "n", "hosts": "all" });
     for folder in ["bundles", "scenarios"] {
@@ -252,7 +252,7 @@ async fn names_in_paths_are_names() {
 }
 
 #[tokio::test]
-async fn keys_of_guests_are_the_operation_s_own() {
+async fn only_the_guest_keys_of_the_operation_are_accepted() {
     let (traps, server) = (Traps::set(), StubServer::start(|_, _| {}));
     let example = example("default/create-vms-student");
     for text in traps.corpus() {
@@ -265,10 +265,10 @@ async fn keys_of_guests_are_the_operation_s_own() {
     assert!(server.take_calls().is_empty());
 }
 
-/// A refusal repeats what was sent, but for a password: neither one that is wrong, nor one that
-/// stands beside a member that is missing, nor in the verbose shape.
+/// Validation errors repeat the input, but never a password: not an invalid one, not one next to a
+/// missing field, and not in the verbose shape.
 #[tokio::test]
-async fn a_refusal_repeats_no_password() {
+async fn validation_errors_contain_no_password() {
     let path = "/v0/admin/run/bundles/core/linux/ubuntu/configure/add-user";
     for debug in ["false", "true"] {
         let server = StubServer::start(|_, env| {
@@ -285,9 +285,9 @@ async fn a_refusal_repeats_no_password() {
     }
 }
 
-/// A body of 1 MB answers no more than a body of 1 MB could have said at once.
+/// The size of the response must not exceed the order of the request's size.
 #[tokio::test]
-async fn a_refusal_is_small_however_large_the_body() {
+async fn validation_errors_are_small_for_large_bodies() {
     let server = StubServer::start(|_, _| {});
     let base = "/v0/admin/run/bundles/core/proxmox/configure/default/create-vms-student";
     let guests = |count: usize| -> Value {
@@ -303,7 +303,7 @@ async fn a_refusal_is_small_however_large_the_body() {
     let most = server.client.json("POST", base, &guests(100)).await;
     assert_eq!((most.status.as_u16(), most.json()["detail"].as_array().unwrap().len()), (422, 100));
 
-    // Each missing member would repeat all that stands beside it.
+    // Each missing field would repeat the whole object.
     let beside = json!({ "more": vec![0; 400_000] });
     let path = "/v0/admin/proxmox/vms/vm_id/create";
     let answer = server.client.json("POST", path, &beside).await;
@@ -315,9 +315,9 @@ async fn a_refusal_is_small_however_large_the_body() {
     assert_eq!(answer.json()["detail"][0]["input"], little);
 }
 
-/// Members that an operation does not read get nowhere, whatever they are called.
+/// Fields that an operation does not define are ignored, whatever their names.
 #[tokio::test]
-async fn variables_have_fixed_names() {
+async fn clients_cannot_choose_variable_names() {
     let server = StubServer::start(|_, _| {});
     find_every_guest(&server);
     for example in examples() {
@@ -352,8 +352,7 @@ async fn variables_have_fixed_names() {
     }
 }
 
-/// Uses the variable of each operation in every way that a playbook uses one, and answers
-/// what became of it.
+/// A playbook that uses its variable in every way that ours do, and reports the result.
 const PLAYBOOK: &str = r#"
 - hosts: "{{ hosts }}"
   gather_facts: false
@@ -386,7 +385,7 @@ const PLAYBOOK: &str = r#"
 "#;
 
 #[tokio::test]
-async fn real_runs_evaluate_nothing() {
+async fn ansible_does_not_evaluate_templates_in_values() {
     let (traps, dir) = (Traps::set(), tempfile::tempdir().unwrap());
     let project = dir.path().join("project");
     write(&project.join("playbooks/generic.yml"), PLAYBOOK);
@@ -396,8 +395,8 @@ async fn real_runs_evaluate_nothing() {
     env.insert("API_BACKEND_WWWAPP_PLAYBOOKS_DIR".to_owned(), project.display().to_string());
     let client = Client::new(&env);
 
-    // A URL has no blanks, so it gets what works without; a volume takes everything else, in
-    // two parts, since it is short.
+    // URLs cannot contain blanks, so they get the strings without any. Volumes get the others, in
+    // two parts, since their length is limited.
     let templates = traps.templates();
     let dense: String = templates.iter().filter(|text| !text.contains(' ')).cloned().collect();
     let shell = format!("$(touch {})`id` @/etc/passwd --flag", traps.made());
@@ -410,7 +409,7 @@ async fn real_runs_evaluate_nothing() {
     let sent = requests.map(|(end, pointer, text)| {
         let (client, example) = (&client, example(end));
         async move {
-            // In YAML this would be the number 64.
+            // YAML 1.1 would read this as the number 64.
             let mut body = example.with("/vm_id", "0100");
             body[&pointer[1..]] = json!(text);
             let answer = client.json(&example.method, &example.path, &body).await;

@@ -1,4 +1,4 @@
-//! Whom the server believes, and what its log says of a request.
+//! Trusted proxies and the gateway's secret, cross-origin requests, and the access log.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 const SECRET: &str = "0123456789abcdefghij";
 const LIST: &str = "/v0/admin/proxmox/vms/list";
-/// An operation without a body, of which no type is asked.
+/// An operation without a body, which needs no content type.
 const FUNC_TEST: &str = "/v0/admin/debug/func_test";
 
 fn server(settings: &[(&str, &str)]) -> StubServer {
@@ -56,14 +56,14 @@ fn request_id(answer: &Answer) -> &str {
     answer.headers["x-request-id"].to_str().unwrap()
 }
 
-/// Who asked for the run, as the history says.
+/// The consumer that the history records for a run.
 async fn consumer_of(server: &StubServer, run: &Answer) -> serde_json::Value {
     let id = run.headers["x-run-id"].to_str().unwrap();
     server.client.get(&format!("/v0/admin/runs/{id}")).await.json()["consumer"].clone()
 }
 
 #[tokio::test]
-async fn only_trusted_proxies_name_the_request_and_the_consumer() {
+async fn only_trusted_proxies_may_set_request_id_and_consumer() {
     let server = server(&[("TRUSTED_PROXIES", "10.1.0.0/16, fd00::/8 192.0.2.7")]);
     let headers = [("x-request-id", "from-the-gateway-1"), ("x-consumer-username", "alice")];
     for trusted in ["10.1.2.3", "[fd00::1]", "192.0.2.7", "[::ffff:10.1.2.3]"] {
@@ -81,7 +81,7 @@ async fn only_trusted_proxies_name_the_request_and_the_consumer() {
 }
 
 #[tokio::test]
-async fn nobody_is_believed_by_default() {
+async fn no_proxy_is_trusted_by_default() {
     let server = server(&[]);
     let headers = [("x-request-id", "mine"), ("x-consumer-username", "root")];
     let answer = ask(&server, "127.0.0.1", LIST, &headers).await;
@@ -90,7 +90,7 @@ async fn nobody_is_believed_by_default() {
 }
 
 #[tokio::test]
-async fn an_id_that_cannot_stand_in_a_log_is_not_taken_over() {
+async fn an_unsafe_request_id_is_replaced() {
     let server = server(&[("TRUSTED_PROXIES", "127.0.0.1")]);
     let long = "a".repeat(65);
     for id in ["", "a b", "a\"b", "{}", long.as_str()] {
@@ -103,7 +103,7 @@ async fn an_id_that_cannot_stand_in_a_log_is_not_taken_over() {
 }
 
 #[tokio::test]
-async fn with_a_secret_everything_goes_through_the_gateway() {
+async fn requests_without_the_gateway_secret_are_rejected() {
     let server = server(&[("RANGE42_GATEWAY_SECRET", SECRET)]);
     let cut = &SECRET[1..];
     for wrong in [&[][..], &[("x-range42-gateway", cut)], &[("x-range42-gateway", "")]] {
@@ -118,14 +118,14 @@ async fn with_a_secret_everything_goes_through_the_gateway() {
             assert_eq!(ask(&server, "127.0.0.1", path, wrong).await.status, 200, "{path}");
         }
     }
-    assert!(server.calls().is_empty(), "a refused request started a run");
+    assert!(server.calls().is_empty(), "a rejected request started a run");
     let answer = ask(&server, "127.0.0.1", LIST, &[("x-range42-gateway", SECRET)]).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
 }
 
-/// A browser lets every page send these to anywhere without asking the server before.
+/// Browsers send these requests for any page, without a preflight.
 #[tokio::test]
-async fn pages_of_other_origins_start_nothing_unasked() {
+async fn other_origins_cannot_start_runs_without_preflight() {
     let server = server(&[]);
     for origin in ["https://evil.test", "null", "http://localhost.evil.test"] {
         let form = "application/x-www-form-urlencoded";
@@ -144,11 +144,11 @@ async fn pages_of_other_origins_start_nothing_unasked() {
         let page = ask(&server, "127.0.0.1", "/docs/openapi.json", &[("origin", origin)]).await;
         assert_eq!(page.status, 200);
     }
-    assert!(server.calls().is_empty(), "a refused request started a run");
+    assert!(server.calls().is_empty(), "a rejected request started a run");
 }
 
 #[tokio::test]
-async fn pages_of_this_server_need_no_permission() {
+async fn same_origin_pages_need_no_permission() {
     let server = server(&[("TRUSTED_PROXIES", "10.0.0.1")]);
     let told = ("x-forwarded-host", "api.example");
     for (peer, headers, status) in [
@@ -163,7 +163,7 @@ async fn pages_of_this_server_need_no_permission() {
             422,
         ),
         ("10.9.9.9", vec![("origin", "https://api.example"), told, ("host", "api:8000")], 422),
-        // The rule allows it, wherever it is.
+        // Allowed by the rule, regardless of the host.
         ("10.9.9.9", vec![("origin", "http://localhost:3000"), ("host", "10.0.0.5:8000")], 200),
     ] {
         let answer = post(&server, peer, LIST, &headers).await;
@@ -172,8 +172,8 @@ async fn pages_of_this_server_need_no_permission() {
 }
 
 #[test]
-fn settings_that_would_trust_by_mistake_are_refused() {
-    let refused = |name: &str, value: &str| {
+fn ambiguous_trust_settings_are_rejected() {
+    let settings_error = |name: &str, value: &str| {
         let env = HashMap::from([(name.to_owned(), value.to_owned())]);
         let error = Settings::from_map(&env).map(|_| ()).unwrap_err();
         let error = error.to_string();
@@ -181,16 +181,16 @@ fn settings_that_would_trust_by_mistake_are_refused() {
         error
     };
     for networks in ["kong", "10.0.0.0/33", "10.0.0.1/", "10.0.0.0/8,*"] {
-        refused("TRUSTED_PROXIES", networks);
+        settings_error("TRUSTED_PROXIES", networks);
     }
     for secret in ["short", "nineteen characters", "with a blank in the middle"] {
-        assert!(!refused("RANGE42_GATEWAY_SECRET", secret).contains(secret));
+        assert!(!settings_error("RANGE42_GATEWAY_SECRET", secret).contains(secret));
     }
 }
 
-/// What the server logs in the form that the container uses.
+/// The access log in JSON, the format in containers.
 #[tokio::test]
-async fn one_line_a_request_says_what_an_operator_asks() {
+async fn each_request_leaves_one_complete_log_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
     let here = |name: &str| format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -222,7 +222,7 @@ async fn one_line_a_request_says_what_an_operator_asks() {
     assert_eq!(answer.status(), 200);
     let run_id = answer.headers()["x-run-id"].to_str().unwrap().to_owned();
 
-    // The container's own check needs no secret, and leaves no line.
+    // The container's health check needs no secret and is not logged at level info.
     let port = server.url.rsplit(':').next().unwrap().to_owned();
     env.extend([("HOST".to_owned(), "127.0.0.1".to_owned()), ("PORT".to_owned(), port)]);
     let healthcheck = |env: &HashMap<String, String>| {
@@ -232,7 +232,7 @@ async fn one_line_a_request_says_what_an_operator_asks() {
     assert!(healthcheck(&env));
     env.remove("RANGE42_GATEWAY_SECRET");
     assert!(healthcheck(&env));
-    // It was refused before a route was looked for.
+    // Rejected before routing.
     assert_eq!(server.request("GET", "/docs", &body).send().await.unwrap().status(), 403);
 
     server.signal(Signal::TERM);
@@ -240,11 +240,12 @@ async fn one_line_a_request_says_what_an_operator_asks() {
     let log = server.log();
     assert!(!log.contains(SECRET), "{log}");
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let answered: Vec<&Value> = lines.iter().filter(|l| l["message"] == "answered").collect();
-    let summary: Vec<_> = answered.iter().map(|l| (l["route"].as_str(), &l["status"])).collect();
+    let completed: Vec<&Value> =
+        lines.iter().filter(|l| l["message"] == "request completed").collect();
+    let summary: Vec<_> = completed.iter().map(|l| (l["route"].as_str(), &l["status"])).collect();
     let refused = (Some("\"/docs\""), &json!(403));
     assert_eq!(summary, [(Some(LIST), &json!(200)), refused], "{log}");
-    let line = answered[0];
+    let line = completed[0];
     assert!(line["duration_ms"].is_u64() && line["timestamp"].is_string(), "{line}");
     for (name, value) in [
         ("route", LIST),

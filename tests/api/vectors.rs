@@ -1,14 +1,14 @@
-//! Replays the vectors of the measured contract through the functions that they are about.
+//! Replays the vectors of the measured contract against the functions they describe.
 //!
-//! Where this service is stricter, the exceptions are listed here, each with its reason, and
-//! each of them must be needed.
+//! Exceptions, where this service is stricter, are listed here with their reasons. A test fails if
+//! an exception is not needed.
 
 use crate::support::internals::{self, is_name, strip_ansi};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// The entries of a member of `vectors.json`.
+/// The entries of a field of `vectors.json`.
 fn entries<T: serde::de::DeserializeOwned>(member: &str) -> Vec<T> {
     let raw = crate::support::contract::vectors(member);
     raw.iter().map(|entry| serde_json::from_str(entry.get()).unwrap()).collect()
@@ -19,11 +19,11 @@ fn texts(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn events_give_their_results() {
+fn results_are_extracted_from_events() {
     for case in entries::<Value>("extract") {
         let read = internals::results(&case["events"], case["key"].as_str().unwrap());
         match (read, &case["result"]) {
-            // The measured service crashed here; a damaged event is a failed run.
+            // The measured service crashed here; in this one, a damaged event fails the run.
             (Err(_), Value::Null) if !case["raises"].is_null() => {}
             (Ok(made), result) => assert_eq!(&Value::Array(made), result, "{}", case["name"]),
             (Err(error), _) => panic!("{}: {error}", case["name"]),
@@ -32,7 +32,7 @@ fn events_give_their_results() {
 }
 
 #[test]
-fn events_give_their_log() {
+fn log_lines_are_extracted_from_events() {
     for case in entries::<Value>("logs") {
         let event = |stdout: &Value| match stdout.as_str() {
             Some("@absent") => json!({ "event": "verbose" }),
@@ -46,19 +46,19 @@ fn events_give_their_log() {
 }
 
 #[test]
-fn colours_are_removed() {
+fn ansi_colors_are_removed() {
     for case in entries::<Value>("ansi") {
         assert_eq!(strip_ansi(case["in"].as_str().unwrap()), case["out"], "{case}");
     }
 }
 
 #[test]
-fn guests_are_found_by_their_id() {
+fn guests_are_found_by_id() {
     for case in entries::<Value>("lookup") {
         let values = case["vm_list_values"].as_array().unwrap();
         let found = internals::name_of_guest(values, case["target"].as_str().unwrap());
         match case["name"].as_str().unwrap() {
-            // No request gets here with an id above 999999999, the largest of Proxmox VE.
+            // Validation rejects ids above 999999999, the maximum of Proxmox VE.
             "huge" => assert_eq!(found, None),
             name => assert_eq!(
                 found,
@@ -70,7 +70,7 @@ fn guests_are_found_by_their_id() {
 }
 
 #[test]
-fn names_of_bundles_are_told_from_paths() {
+fn bundle_names_are_distinguished_from_paths() {
     for names in entries::<Value>("names") {
         for case in names["cases"].as_array().unwrap() {
             assert_eq!(json!(is_name(case["name"].as_str().unwrap())), case["ok"], "{case}");
@@ -78,12 +78,12 @@ fn names_of_bundles_are_told_from_paths() {
     }
 }
 
-/// What `value` becomes where a schema is `{"type": …}`, or the kind of error.
+/// Coerces `value` with the schema `{"type": …}`; returns the value or the kind of error.
 fn coerced(json_type: &str, value: &Value) -> Result<Value, &'static str> {
     internals::read_laxly(&Value::Null, &json!({ "type": json_type }), value)
 }
 
-/// A scalar and what becomes of it. Some are numbers that no JSON value of ours can hold.
+/// A scalar and its coerced value. Some numbers do not fit into `serde_json::Value`.
 #[derive(Deserialize)]
 struct Coercion {
     r#type: String,
@@ -93,7 +93,7 @@ struct Coercion {
 }
 
 #[test]
-fn scalars_are_read_laxly() {
+fn scalars_are_coerced() {
     let mut stricter = Vec::new();
     let cases = entries::<Coercion>("coercion");
     for case in &cases {
@@ -108,7 +108,7 @@ fn scalars_are_read_laxly() {
         match (coerced(json_type, &sent), &case.error) {
             (Err(kind), Some(error)) if kind == error => {}
             (Ok(value), None) if wanted.as_ref().is_some_and(|wanted| same(&value, wanted)) => {}
-            // 64 bits hold every number that Proxmox takes, and none of them is infinite.
+            // Every number that Proxmox accepts is finite and fits into 64 bits.
             (Err(kind @ ("int_parsing_size" | "finite_number")), None) => stricter.push(kind),
             (made, _) => panic!("{json_type} {:.80}: {made:?}, not {:?}", sent, case.out),
         }
@@ -119,12 +119,12 @@ fn scalars_are_read_laxly() {
     }
 }
 
-/// Equal, where 1 and 1.0 are the same number.
+/// Compares values, treating 1 and 1.0 as equal.
 fn same(a: &Value, b: &Value) -> bool {
     a == b || (a.is_number() && a.as_f64() == b.as_f64())
 }
 
-/// Texts that the contract's pattern accepts and this service refuses.
+/// Strings that the contract's pattern accepts and this service rejects.
 const STRICTER: &[(&[&str], &[&str], &str)] = &[
     (&["proxmox_node"], &["", "-", "-a", "--x"], "departure 3: it becomes a limit"),
     (&["hosts"], &["-", "-a", "--x"], "departure 3: it becomes a limit"),
@@ -187,14 +187,14 @@ fn check_field(field: &str, read: impl Fn(&str) -> Result<Value, &'static str>, 
     }
 }
 
-/// The schemas of all texts of requests called `field`. Two types of host pattern have one name;
-/// they differ in whether a colon joins hosts.
+/// The schemas of all string fields of requests called `field`. Two types of host pattern share a
+/// name; they differ in whether a colon may join hosts.
 fn schemas_of<'a>(document: &'a Value, field: &str, pattern: &str) -> Vec<&'a Value> {
     let schemas = document["components"]["schemas"].as_object().unwrap();
     let found: Vec<&Value> = schemas
         .iter()
         .filter(|(name, _)| match name.as_str() {
-            // Other texts of these two are free ones, which have no pattern in the contract.
+            // Other fields with these two names are free text without a pattern in the contract.
             "NewVm" => field == "vm_ip",
             "DotFilesRequest" => field != "user",
             name => name.ends_with("Request") || name == "NamedGuest",

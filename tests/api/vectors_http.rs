@@ -1,4 +1,4 @@
-//! Replays the vectors of the measured contract that are about requests and answers.
+//! Replays the vectors of the measured contract for requests and responses.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ fn entries(member: &str) -> Vec<Value> {
     raw.iter().map(|entry| serde_json::from_str(entry.get()).unwrap()).collect()
 }
 
-/// Whether `made` is `wanted`, in which `<text>` stands for any sentence.
+/// Asserts that `made` equals `wanted`, in which `<text>` matches any string.
 fn assert_alike(made: &Value, wanted: &Value) {
     match (made, wanted) {
         (Value::String(text), Value::String(any)) if any == "<text>" => assert!(!text.is_empty()),
@@ -37,7 +37,7 @@ fn assert_alike(made: &Value, wanted: &Value) {
 }
 
 #[tokio::test]
-async fn bodies_that_do_not_fit() {
+async fn invalid_bodies_get_the_recorded_errors() {
     for vectors in entries("validation_422") {
         for (debug, names) in [
             ("false", ["stock", "stock_bad_json", "stock_empty"]),
@@ -58,8 +58,8 @@ async fn bodies_that_do_not_fit() {
     }
 }
 
-/// The answer as this service gives it: ids may be numbers (departure 4), and the pattern of
-/// a node's name is stricter (departure 3).
+/// Applies two departures to a recorded response: ids may be numbers (4), and the pattern of node
+/// names is stricter (3).
 fn departed(errors: &Value) -> Value {
     let mut errors = errors.as_array().unwrap().clone();
     errors.retain(|error| error["type"] != "string_type");
@@ -72,7 +72,7 @@ fn departed(errors: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn paths_lead_where_they_should() {
+async fn paths_match_the_recorded_routes() {
     let server = StubServer::start(|_, _| {});
     for case in entries("routing") {
         let answer = server
@@ -84,12 +84,12 @@ async fn paths_lead_where_they_should() {
 }
 
 #[tokio::test]
-async fn browsers_are_told_who_may_call() {
+async fn cors_headers_match_the_recorded_ones() {
     let server = StubServer::start(|_, _| {});
     for case in entries("cors") {
         let answer = server.client.send(browser_request(&case)).await;
         if case["case"] == "unhandled 500" {
-            // The measured service forgot the headers here.
+            // The measured service omitted the headers here.
             assert_eq!(answer.headers["access-control-allow-origin"], "http://localhost");
             continue;
         }
@@ -101,9 +101,9 @@ async fn browsers_are_told_who_may_call() {
     }
 }
 
-/// What this service has more than the measured one is there for pages that ask for it.
+/// Headers that the measured service lacks are sent only to pages that need them.
 #[tokio::test]
-async fn pages_may_send_and_read_what_is_ours() {
+async fn cors_allows_and_exposes_our_own_headers() {
     let server = StubServer::start(|_, _| {});
     let measured = "Accept, Accept-Language, Authorization, Content-Language, Content-Type";
     for (wanted, allowed) in
@@ -139,11 +139,11 @@ fn browser_request(case: &Value) -> Request<Body> {
     let (method, body) = match (&case["preflight"], case["case"].as_str()) {
         (Value::Bool(false), None) => ("POST", json!({ "proxmox_node": "px-testing" })),
         (Value::Bool(false), Some("422")) => ("POST", json!({})),
-        // Nothing that a client can send crashes a handler; the stub's refusal to run is near.
+        // No request can crash a handler; a runner that fails to start comes closest.
         (Value::Bool(false), Some(_)) => ("POST", json!({ "proxmox_node": "px-testing" })),
         _ => ("OPTIONS", Value::Null),
     };
-    // A page of any origin that is answered is one that had to say what it sends.
+    // Requests of other origins are accepted only with a content type that requires a preflight.
     let mut request = Request::builder().method(method).uri(LIST);
     request = request.header("content-type", "application/json");
     for (name, member) in [
@@ -158,7 +158,7 @@ fn browser_request(case: &Value) -> Request<Body> {
     request.body(Body::from(body.to_string())).unwrap()
 }
 
-/// The headers that CORS is about, as the vectors list them.
+/// The CORS headers of a response, in the format of the vectors.
 fn cors_headers(headers: &HeaderMap) -> Value {
     let listed = headers.iter().filter(|(name, _)| {
         let name = name.as_str();
@@ -167,10 +167,10 @@ fn cors_headers(headers: &HeaderMap) -> Value {
     listed.map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap()))).collect()
 }
 
-/// Vault password, variables file and tags get to Ansible as the vectors want them. Rows with
-/// a command line of the caller's are left out: this service takes none from anybody.
+/// Vault password, variables file and tags are passed to Ansible as recorded. Rows with a command
+/// line from the caller are skipped: this service does not accept any.
 #[tokio::test]
-async fn the_command_line_of_a_run() {
+async fn runs_get_the_recorded_command_line() {
     let rows = entries("cmdline");
     let ours: Vec<_> = rows.iter().filter(|row| row["caller_cmdline"].is_null()).collect();
     assert_eq!(ours.len(), rows.len() / 2);
@@ -194,7 +194,7 @@ async fn the_command_line_of_a_run() {
     }
 }
 
-/// The words that a run gets; one with tags is the first run of a create operation.
+/// The command-line words of a run. Tags are those of the first run of a create operation.
 async fn command_line(server: &StubServer, with_tags: bool) -> Option<Vec<String>> {
     let vm = json!({ "vm_id": 4100, "vm_ip": "10.42.0.11", "vm_description": "one" });
     let (path, body) = if with_tags {
@@ -221,9 +221,10 @@ fn wanted_words(row: &Value, dir: &Path) -> Option<Vec<String>> {
     Some(words.collect())
 }
 
-/// The runner gets what the measured service's did, and its directory goes in every case.
+/// The runner gets the same input as that of the measured service, and its directory is always
+/// removed.
 #[tokio::test]
-async fn the_call_of_the_runner() {
+async fn the_runner_is_called_as_documented() {
     let server = StubServer::start(|_, _| {});
     for vectors in entries("runner_call") {
         let body = json!({ "proxmox_node": "n", "inventory": "hosts", "hosts": "elsewhere" });
@@ -233,7 +234,7 @@ async fn the_call_of_the_runner() {
         assert_eq!(calls[0]["inventory"], "inventory/hosts.yml");
         assert_eq!(calls[0]["limit"], "proxmox");
         for path in vectors["temp_layout"].as_array().unwrap() {
-            assert!(calls[0]["layout"].as_array().unwrap().contains(path), "{path} is not there");
+            assert!(calls[0]["layout"].as_array().unwrap().contains(path), "{path} is missing");
         }
     }
     let mut left: Vec<_> =
@@ -242,9 +243,9 @@ async fn the_call_of_the_runner() {
     assert!(left.is_empty(), "{left:?} was left");
 }
 
-/// A client cannot choose the inventory: whatever it names, the run gets ours.
+/// Runs always use the server's inventory, whatever the request names.
 #[tokio::test]
-async fn the_inventory_is_not_the_client_s_to_choose() {
+async fn clients_cannot_choose_the_inventory() {
     let server = StubServer::start(|_, _| {});
     for case in entries("inventory_names") {
         let body = json!({ "proxmox_node": "n", "inventory": case["name"] });

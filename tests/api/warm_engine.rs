@@ -1,5 +1,5 @@
-//! The warm engine: the same outcomes as a process has, nothing of one job seen by another,
-//! and a server of it that may die, be replaced or be missing.
+//! The warm engine: it gives the same results as processes, isolates jobs from each other, and
+//! tolerates a fork server that dies, is replaced or is missing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// Runs a Python program of tests/engine, which prints what differs.
+/// Runs a Python program of tests/engine, which prints the differences.
 fn passes(program: &str) {
     let done = Command::new(venv("python"))
         .arg(root().join("tests/engine").join(program))
@@ -29,12 +29,12 @@ fn passes(program: &str) {
 }
 
 #[test]
-fn both_engines_leave_the_same() {
+fn both_engines_leave_the_same_artifacts() {
     passes("parity.py");
 }
 
 #[test]
-fn jobs_see_nothing_of_one_another() {
+fn jobs_are_isolated_from_each_other() {
     passes("isolation.py");
 }
 
@@ -53,7 +53,7 @@ struct Jobs {
 }
 
 impl Jobs {
-    /// An engine with a copy of its program, so that a test can change it.
+    /// An engine with its own copy of the fork server, so that a test can change it.
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         for file in fs::read_dir(root().join("engine/forkserver")).unwrap().flatten() {
@@ -98,7 +98,7 @@ impl Jobs {
         code
     }
 
-    /// Runs one as a process, which starts the server, and waits until that is ready.
+    /// Runs one job as a process, which starts the fork server, and waits until that is ready.
     async fn warmed_up() -> Self {
         let jobs = Self::new();
         assert_eq!(
@@ -123,7 +123,7 @@ async fn until(mut holds: impl FnMut() -> bool, instead: impl Fn() -> String) {
     }
 }
 
-/// The parent of a process, which for a job that runs warm is the server.
+/// The parent of a process; for a warm job, this is the fork server.
 fn parent(pid: u32) -> u32 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
@@ -143,7 +143,7 @@ fn signal(name: &str, pid: u32) {
 }
 
 #[tokio::test]
-async fn the_second_run_is_warm_and_the_server_ends_with_its_engine() {
+async fn the_second_run_is_warm_and_the_engine_stops_with_the_server() {
     let jobs = Jobs::warmed_up().await;
     let job = jobs.job(true);
     let launched = jobs.launch(&job).await;
@@ -159,9 +159,9 @@ async fn the_second_run_is_warm_and_the_server_ends_with_its_engine() {
     until(|| !is_there(server), || "the server outlives its engine".to_owned()).await;
 }
 
-/// The same way as for a job that is a process: by what /proc shows.
+/// Warm jobs are found in /proc, as other jobs are.
 #[tokio::test]
-async fn a_warm_job_is_ended_with_all_it_started() {
+async fn ending_a_warm_job_ends_all_its_processes() {
     let jobs = Jobs::warmed_up().await;
     let (job, other) = (jobs.job(true), jobs.job(true));
     let sleepers = PLAY.replace("pause: {seconds: 1}", "shell: setsid sleep 300 & sleep 300");
@@ -182,14 +182,18 @@ async fn a_warm_job_is_ended_with_all_it_started() {
 }
 
 #[tokio::test]
-async fn a_job_outlives_a_server_that_is_killed() {
+async fn a_job_survives_if_its_fork_server_is_killed() {
     let jobs = Jobs::warmed_up().await;
     let job = jobs.job(true);
     let launched = jobs.launch(&job).await;
     kill(parent(launched.pid));
     let begun = Instant::now();
-    assert_eq!(launched.ended.await.unwrap(), None, "nobody is left to tell the exit code");
-    assert!(begun.elapsed() > Duration::from_millis(500), "its end was not waited for");
+    assert_eq!(
+        launched.ended.await.unwrap(),
+        None,
+        "the exit code is unknown without the fork server"
+    );
+    assert!(begun.elapsed() > Duration::from_millis(500), "the end of the job was not awaited");
     assert_eq!(fs::read_to_string(job.artifacts().join("rc")).unwrap(), "0");
     assert_eq!(jobs.run().await, Some(0));
     jobs.described("warm (").await;
@@ -197,7 +201,7 @@ async fn a_job_outlives_a_server_that_is_killed() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_killed_before_it_answers_leaves_doubt() {
+async fn a_launch_is_uncertain_if_the_fork_server_is_killed_first() {
     let jobs = Jobs::warmed_up().await;
     let first = jobs.job(false);
     let launched = jobs.launch(&first).await;
@@ -207,7 +211,7 @@ async fn a_server_that_is_killed_before_it_answers_leaves_doubt() {
     let job = jobs.job(false);
     let launching = jobs.engine.launch(&job);
     tokio::pin!(launching);
-    // Polled once, so that the server has been asked.
+    // Poll once, so that the request is sent to the fork server.
     assert!(futures_util::poll!(&mut launching).is_pending());
     kill(server);
     assert!(matches!(launching.await, Err(LaunchError::Unknown(_))));
@@ -215,7 +219,7 @@ async fn a_server_that_is_killed_before_it_answers_leaves_doubt() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_killed_is_missed_at_once_and_so_are_the_ends_of_its_jobs() {
+async fn a_killed_fork_server_and_the_exit_of_its_jobs_are_detected() {
     let jobs = Jobs::warmed_up().await;
     let (long, short) = (jobs.job(true), jobs.job(true));
     let sleeper = PLAY.replace("pause: {seconds: 1}", "command: sleep 300");
@@ -233,7 +237,7 @@ async fn a_server_that_is_killed_is_missed_at_once_and_so_are_the_ends_of_its_jo
     assert_eq!(jobs.run().await, Some(0), "the next run does not wait for an answer");
     write(&release, "");
     assert_eq!(short.ended.await.unwrap(), None);
-    assert!(sleeping(), "the long job is still at work");
+    assert!(sleeping(), "the long job is still running");
     let (root, run_id) = (identify(launched.pid), long.run_id.clone());
     let at_once = tokio::sync::watch::channel(Stop::AtOnce).1;
     tokio::task::spawn_blocking(move || end_processes(&run_id, root, &at_once)).await.unwrap();
@@ -241,7 +245,7 @@ async fn a_server_that_is_killed_is_missed_at_once_and_so_are_the_ends_of_its_jo
 }
 
 #[tokio::test]
-async fn a_server_that_is_out_of_date_is_replaced() {
+async fn an_outdated_fork_server_is_replaced() {
     let jobs = Jobs::warmed_up().await;
     let job = jobs.job(true);
     let launched = jobs.launch(&job).await;
@@ -250,13 +254,13 @@ async fn a_server_that_is_out_of_date_is_replaced() {
     assert_eq!(jobs.run().await, Some(0));
     assert!(jobs.engine.describe().contains("1 runs warm, 2 as a process"));
     until(|| !is_there(server), || "the old server stays".to_owned()).await;
-    assert_eq!(launched.ended.await.unwrap(), Some(0), "what it had begun is finished");
+    assert_eq!(launched.ended.await.unwrap(), Some(0), "jobs of the old fork server finish");
     assert_eq!(jobs.run().await, Some(0));
     assert!(jobs.engine.describe().starts_with("warm ("), "{}", jobs.engine.describe());
     assert!(jobs.engine.describe().contains("2 runs warm"));
 }
 
-/// The command lines of the processes that carry a run's id.
+/// The command lines of the processes that have a run's id in their environment.
 fn carriers(run_id: &str) -> Vec<String> {
     let carries = |folder: &Path| {
         let environ = fs::read(folder.join("environ")).unwrap_or_default();
@@ -267,7 +271,7 @@ fn carriers(run_id: &str) -> Vec<String> {
     ours.filter_map(|folder| fs::read_to_string(folder.join("cmdline")).ok()).collect()
 }
 
-/// The command lines of processes that have to do with this test's folder.
+/// The command lines of processes that refer to the directory of this test.
 fn processes_in(dir: &Path) -> Vec<String> {
     let own = std::process::id().to_string();
     let others = fs::read_dir("/proc").unwrap().flatten().filter(|p| *p.file_name() != *own);
@@ -276,39 +280,39 @@ fn processes_in(dir: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_end_waits_for_no_rehearsal_and_leaves_nothing() {
-    for rehearsing in [true, false] {
+async fn shutdown_interrupts_the_warm_up_and_leaves_no_processes() {
+    for warming_up in [true, false] {
         let jobs = Jobs::new();
-        let rehearsal = jobs.dir.path().join("rehearsal");
+        let warm_up = jobs.dir.path().join("warm-up");
         assert_eq!(jobs.run().await, Some(0));
-        if rehearsing {
-            until(|| rehearsal.is_dir(), || "there is no rehearsal".to_owned()).await;
+        if warming_up {
+            until(|| warm_up.is_dir(), || "the warm-up did not start".to_owned()).await;
         } else {
             jobs.described("warm (").await;
         }
         assert!(!processes_in(jobs.dir.path()).is_empty());
         jobs.engine.close().await;
         assert_eq!(processes_in(jobs.dir.path()), Vec::<String>::new());
-        assert!(!rehearsal.exists());
-        assert_eq!(jobs.run().await, Some(0), "what comes late is a process");
+        assert!(!warm_up.exists());
+        assert_eq!(jobs.run().await, Some(0), "later jobs run as processes");
         assert_eq!(processes_in(jobs.dir.path()), Vec::<String>::new());
     }
 }
 
 #[tokio::test]
-async fn without_a_server_runs_start_as_processes() {
+async fn runs_fall_back_to_processes_without_a_fork_server() {
     let jobs = Jobs::new();
     write(&jobs.dir.path().join("engine/warm.py"), "raise SystemExit('no such luck')\n");
     for _ in 0..2 {
         assert_eq!(jobs.run().await, Some(0));
     }
-    jobs.described("process (not warm: it did not get ready; 0 runs warm, 2").await;
+    jobs.described("process (not warm: it did not become ready; 0 runs warm, 2").await;
     let stub = jobs.dir.path().join("bin/ansible-runner");
     write(&stub, "#!/bin/sh\n");
     assert!(WarmEngine::new(&stub, root(), jobs.dir.path(), false).is_err());
 }
 
-/// What a `vms/list` answered, but for the seconds that count on.
+/// The result of a `vms/list` without the uptimes.
 fn without_uptime(mut listed: Value) -> Value {
     for guest in listed["result"][0].as_array_mut().unwrap() {
         guest["vm_uptime"].take();
@@ -317,7 +321,7 @@ fn without_uptime(mut listed: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_server_answers_the_same_from_either_engine() {
+async fn both_engines_give_the_same_responses() {
     let (dir, proxmox) = (tempfile::tempdir().unwrap(), DemoProxmox::start());
     let mut settings = demo::settings(dir.path(), &proxmox.inventory());
     settings.insert("RANGE42_ENGINE".to_owned(), "auto".to_owned());
@@ -346,7 +350,9 @@ async fn a_server_answers_the_same_from_either_engine() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), warm).await.expect("the engine gets warm");
+    tokio::time::timeout(Duration::from_secs(60), warm)
+        .await
+        .expect("the engine does not get warm");
     serves("warm").await;
     assert_eq!(without_uptime(post("list", &list).await), cold);
     assert!(cold["result"][0].as_array().unwrap().len() > 10);

@@ -14,8 +14,12 @@ PACKAGE_SWITCHES = ("BASICS", "FIREWALLS", "DOCKER", "DOCKER_COMPOSE", "UTILS_JS
                     "NTP_AND_UPDATE_TIME")
 
 
-@unittest.skipUnless(CHROOT, "BUNDLES_CHROOT names no folder with a Debian or Ubuntu in it")
 class Linux(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not CHROOT:
+            raise RuntimeError("BUNDLES_CHROOT names no folder with a Debian or Ubuntu in it: run scripts/check-bundles.")
+
     def setUp(self):
         self.folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, self.folder)

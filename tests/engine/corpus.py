@@ -1,4 +1,4 @@
-"""Jobs that between them use what playbooks use: CASES maps a name to how its job is made."""
+"""Jobs that cover the features of playbooks: CASES maps a name to the parameters of a job."""
 
 import os
 import shutil
@@ -13,8 +13,8 @@ MODULE = "from ansible.module_utils.basic import AnsibleModule\n"
 
 
 def case(name, play=None, inventory=ONE_HOST, cold=None, terminal=None, ordered=True, files=(), **job):
-    """`cold` is a word of the reason for which the warm engine gives the job an ansible-playbook of its own.
-    `ordered` is False where several hosts are at work at once, so that their events come in any order."""
+    """`cold` is a word of the reason why the warm engine must use a new ansible-playbook process.
+    `ordered` is False if several hosts run concurrently, so that the order of events is random."""
     made = {"inventory/hosts.yml": inventory, **{path: text for path, text in dict(files).items()}}
     if play is not None:
         made["project/play.yml"] = play
@@ -124,7 +124,7 @@ case("ansible-playbook is killed", play("- debug: {msg: before}\n- killer:\n- de
     "    def run(self, tmp=None, task_vars=None): os.kill(os.getppid(), 9); time.sleep(60)\n"})
 case("20 MB of output", play("- shell: yes '%s' | head -n 250000\n  register: said\n  no_log: false\n- debug: {msg: '{{ said.stdout | length }}'}" % ("x" * 79)))
 
-# What a fork could get wrong: a project that takes the place of something that was loaded before.
+# Projects that override something that the engine has preloaded.
 OWN = {"action": "from ansible.plugins.action import ActionBase\nclass ActionModule(ActionBase):\n"
                  "    def run(self, tmp=None, task_vars=None): return {'msg': 'own action'}\n",
        "lookup": "from ansible.plugins.lookup import LookupBase\nclass LookupModule(LookupBase):\n"
@@ -156,7 +156,7 @@ case("settings by environment", play("- ping:"), cold="ANSIBLE_NOCOLOR", environ
 
 
 def vault_cases(runner):
-    """Variables that ansible-vault encrypts here, opened with the right, a wrong and no password."""
+    """Adds cases that read an encrypted variable with the right, a wrong and no password."""
     vault = os.path.join(os.path.dirname(runner), "ansible-vault")
     encrypted = subprocess.run([vault, "encrypt_string", "--vault-password-file", "/dev/stdin", "--name", "secret", "s3kr1t"],
                                input="password\n", capture_output=True, text=True, check=True).stdout
@@ -168,7 +168,7 @@ def vault_cases(runner):
 
 
 def become_cases():
-    """Changing the user takes sudo, or being root."""
+    """Adds a case that changes the user, which takes sudo or root."""
     method = "sudo" if shutil.which("sudo") else "su" if os.getuid() == 0 and shutil.which("su") else None
     if method is None:
         raise SystemExit("Neither sudo nor root: become cannot be tested. (Debian: apt-get install sudo)")

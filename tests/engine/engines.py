@@ -13,12 +13,12 @@ RUN_ID = "RANGE42_RUN_ID"
 
 
 class Job:
-    """A private data dir as the server makes it, and the words that ansible-runner is called with."""
+    """A private data dir as the server creates it, and the arguments of ansible-runner."""
 
     def __init__(self, folder, files, run_id=None, playbook="play.yml", limit=None, arguments="", environment=()):
         self.folder, self.run_id = folder, run_id or str(uuid.uuid4())
         self.log = os.path.join(folder, "runner.log")
-        self.cold = None  # why the warm engine gave it an ansible-playbook of its own, if it did
+        self.cold = None  # why the warm engine used a new ansible-playbook process, if it did
         self.artifacts = os.path.join(folder, "artifacts", self.run_id)
         os.makedirs(os.path.join(folder, "artifacts"), mode=0o700)
         for path, text in files.items():
@@ -29,10 +29,10 @@ class Job:
         os.makedirs(os.path.join(folder, "env"), exist_ok=True)
         with open(os.path.join(folder, "env", "envvars"), "w") as out:
             json.dump({**ENVVARS, **dict(environment), RUN_ID: self.run_id}, out)
-        self.words = ["run", folder, "--quiet", "--ident", self.run_id, "--playbook", playbook,
+        self.arguments = ["run", folder, "--quiet", "--ident", self.run_id, "--playbook", playbook,
                       "--inventory", os.path.join(folder, "inventory", "hosts.yml")]
-        self.words += ["--limit=" + limit] if limit else []
-        self.words += ["--cmdline=" + arguments.format(folder=folder)] if arguments else []
+        self.arguments += ["--limit=" + limit] if limit else []
+        self.arguments += ["--cmdline=" + arguments.format(folder=folder)] if arguments else []
 
     def events(self):
         """The job events, in order."""
@@ -46,12 +46,12 @@ class Job:
         return sorted(events, key=lambda event: event["counter"])
 
     def messages(self):
-        """What the debug tasks said, in order."""
+        """The messages of the debug tasks, in order."""
         return [event["event_data"]["res"]["msg"] for event in self.events()
                 if event["event"] == "runner_on_ok" and event["event_data"]["task_action"] == "debug"]
 
-    def left(self, name):
-        """The text of an artifact; None where there is none."""
+    def artifact(self, name):
+        """The text of an artifact, or None if it does not exist."""
         path = os.path.join(self.artifacts, name)
         if not os.path.exists(path):
             return None
@@ -59,12 +59,12 @@ class Job:
             return text.read()
 
 
-# What the server puts into every job's env/envvars, run id apart.
+# The env/envvars of every job, without the run ID.
 ENVVARS = {"ANSIBLE_HOST_KEY_CHECKING": "True", "MAX_EVENT_RES": "1000000000"}
 
 
 def environment(runner, home, terminal=None):
-    """A server's environment: as little as there is, so that nothing of this machine plays a part."""
+    """A minimal environment of the server, so that this machine does not affect the results."""
     made = {"PATH": os.path.dirname(runner) + ":/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
             "HOME": home, "LANG": "C.UTF-8"}
     return {**made, "TERM": terminal} if terminal else made
@@ -79,17 +79,17 @@ class ColdEngine:
     def run(self, job):
         with open(job.log, "wb") as log:
             return subprocess.run(
-                [self.runner, *job.words], env={**self.environment, RUN_ID: job.run_id}, cwd=job.folder,
+                [self.runner, *job.arguments], env={**self.environment, RUN_ID: job.run_id}, cwd=job.folder,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0, timeout=170).returncode
 
 
 class WarmEngine:
-    """A client of engine/warm.py, for any number of jobs at a time."""
+    """A client of engine/warm.py that can run several jobs at once."""
 
     name = "warm"
 
     def __init__(self, runner, environment, scratch, **constants):
-        """`constants` are of its server module, to be set before it starts."""
+        """`constants` override those of the server module."""
         with open(runner) as script:
             interpreter = script.readline()[2:].strip()
         program = [os.path.join(ROOT, "engine", "warm.py")]
@@ -98,7 +98,7 @@ class WarmEngine:
                        % (os.path.join(ROOT, "engine"), constants)]
         self.process = subprocess.Popen(
             [interpreter, *program], env={**environment, RUN_ID: "0" * 36}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0)
-        self.numbers, self.answers, self.changed = itertools.count(1), [], threading.Condition()
+        self.numbers, self.messages, self.changed = itertools.count(1), [], threading.Condition()
         self.send({"run_id": str(uuid.uuid4()), "folder": scratch, "envvars": ENVVARS})
         self.ready = json.loads(self.process.stdout.readline())
         if "ready" not in self.ready:
@@ -109,38 +109,38 @@ class WarmEngine:
     def listen(self):
         for line in self.process.stdout:
             with self.changed:
-                self.answers.append(json.loads(line))
+                self.messages.append(json.loads(line))
                 self.changed.notify_all()
         with self.changed:
-            self.answers.append({"closed": True})
+            self.messages.append({"closed": True})
             self.changed.notify_all()
 
     def send(self, line):
         self.process.stdin.write(json.dumps(line) + "\n")
         self.process.stdin.flush()
 
-    def answer(self, number, kind):
-        """Waits for an answer of a kind about a job; the end of the engine is an error."""
+    def reply(self, number, kind):
+        """Waits for a message about a job. Raises an error if the engine exits."""
         def found():
-            return next((a for a in self.answers if a.get("closed") or a.get("job") == number and kind in a), None)
+            return next((a for a in self.messages if a.get("closed") or a.get("job") == number and kind in a), None)
         with self.changed:
-            answer = self.changed.wait_for(found, timeout=170)
-        if answer is None or kind not in answer:
-            raise RuntimeError("no %r about job %d: %s" % (kind, number, self.answers[-5:]))
-        return answer[kind]
+            reply = self.changed.wait_for(found, timeout=170)
+        if reply is None or kind not in reply:
+            raise RuntimeError("no %r for job %d: %s" % (kind, number, self.messages[-5:]))
+        return reply[kind]
 
     def start(self, job):
         number = next(self.numbers)
-        self.send({"job": number, "run_id": job.run_id, "folder": job.folder, "log": job.log, "arguments": job.words})
-        return number, self.answer(number, "pid")
+        self.send({"job": number, "run_id": job.run_id, "folder": job.folder, "log": job.log, "arguments": job.arguments})
+        return number, self.reply(number, "pid")
 
     def end(self, number):
-        return self.answer(number, "ended")
+        return self.reply(number, "ended")
 
     def run(self, job):
         number, _ = self.start(job)
         code = self.end(number)
-        job.cold = next((a["cold"] for a in self.answers if a.get("job") == number and "cold" in a), None)
+        job.cold = next((a["cold"] for a in self.messages if a.get("job") == number and "cold" in a), None)
         return code
 
     def close(self):
@@ -152,8 +152,8 @@ class WarmEngine:
 
 
 def runner():
-    """The ansible-runner to test with: the one that ANSIBLE_RUNNER names, else the project's own."""
+    """The ansible-runner to test: $ANSIBLE_RUNNER, or else the one in .venv."""
     found = os.environ.get("ANSIBLE_RUNNER") or os.path.join(ROOT, ".venv", "bin", "ansible-runner")
     if not shutil.which(found):
-        raise SystemExit("no ansible-runner at %s: run scripts/set-up, or name one in ANSIBLE_RUNNER" % found)
+        raise SystemExit("no ansible-runner at %s: run scripts/set-up or set ANSIBLE_RUNNER" % found)
     return os.path.abspath(found)

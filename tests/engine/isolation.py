@@ -1,4 +1,4 @@
-"""What one job of the warm engine can see of another, what it can do to it, and how the engine ends.
+"""Isolation between the jobs of the warm engine, and the life cycle of the engine.
 
     ANSIBLE_RUNNER=… python tests/engine/isolation.py
 """
@@ -19,7 +19,7 @@ from outcome import outcome
 
 SECRET = "correct-horse-battery-staple"
 
-# A filter that leaves all the traces in its process that Python lets it leave.
+# A filter that modifies as much global state of its process as possible.
 TRACES = """\
 import builtins, locale, os, random, signal, sys, tempfile, yaml
 from ansible import constants
@@ -40,7 +40,7 @@ class FilterModule:
     def filters(self): return {"trace": lambda x: x + " left"}
 """
 
-# A filter that tells everything about its process that could differ from a new one's.
+# A filter that reports everything in which its process could differ from a new one.
 LOOK = """\
 import builtins, json, locale, os, re, sys, tempfile, threading
 class FilterModule:
@@ -54,7 +54,7 @@ def look(where):
             "environment": dict(os.environ), "argv": sys.argv, "path": sys.path, "executable": sys.executable,
             "folder": os.getcwd(), "temp": tempfile.gettempdir(), "locale": locale.getlocale(),
             "umask": status["Umask"], "groups": status["Groups"],
-            # Without the two signals that the C library keeps for itself.
+            # Without the two signals that glibc reserves.
             "signals": [hex(int(status[name], 16) & ~(3 << 31)) for name in ("SigBlk", "SigIgn", "SigCgt")],
             "limits": open("/proc/self/limits").read(), "threads": threading.active_count(),
             "descriptors": sorted(re.sub("[0-9]+", "N", link) for link in links),
@@ -74,7 +74,7 @@ SLEEP = files("- shell: sleep 31.1 & sleep 31.2\n- debug: {msg: slept}")
 
 
 def processes():
-    """Every process: its parent, environment and command line."""
+    """The parent, environment and command line of every process."""
     found = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -84,7 +84,7 @@ def processes():
                 if fields[0] != "Z":
                     found[int(name)] = int(fields[1]), environ.read().split(b"\0"), command.read()
         except OSError:
-            continue  # it ended meanwhile
+            continue  # it has exited in the meantime
     return found
 
 
@@ -101,13 +101,13 @@ def carriers(run_id):
 
 
 def end_below(pid):
-    """Leaves nothing of a job that a failed test has not brought to its end."""
+    """Kills the processes of a job that a failed test has left running."""
     for process in descendants(pid):
         os.kill(process, signal.SIGKILL)
 
 
 def wait_until(condition, seconds=20):
-    """Waits for something that other processes bring about; what it was in the end."""
+    """Waits until the condition is true or the time is over, and returns its last value."""
     until = time.monotonic() + seconds
     while not (value := condition()) and time.monotonic() < until:
         time.sleep(0.01)
@@ -137,18 +137,18 @@ class Isolation(unittest.TestCase):
     def ran(self, files, **options):
         job = self.job(files, **options)
         code = self.warm.run(job)
-        self.assertIsNone(job.cold, "every job here is to run warm")
+        self.assertIsNone(job.cold, "every job here must use a fork")
         return job, code
 
-    # -------------------------------------------------------------- what is seen
+    # ---------------------------------------------------------- isolation of jobs
 
-    def test_a_job_finds_the_same_process_as_in_a_new_python(self):
-        """After a job that leaves every trace it can, the next one cannot be told from one that ran cold."""
+    def test_a_fork_is_indistinguishable_from_a_new_process(self):
+        """Even after a job that has modified as much global state as possible."""
         tracing = files("- set_fact: {trace_fact: trace, cacheable: true}\n- debug: {msg: \"{{ 'it' | trace }}\"}",
                         **{"project/filter_plugins/trace.py": TRACES, "env/extravars": "{trace_var: trace}\n"})
         job, code = self.ran(tracing)
         self.assertEqual((code, job.messages()), (0, ["it left"]))
-        # Templates of the play's head are evaluated by ansible-playbook itself, those of tasks by its workers.
+        # ansible-playbook itself evaluates the templates of a play, its workers those of tasks.
         looking = files(
             "- debug: {msg: \"{{ 'in-worker' | look }}\"}\n- debug: {msg: \"{{ [trace_var is defined, trace_fact is defined] }}\"}\n"
             "- debug: {msg: \"{{ 'it' | trace }}\"}\n  ignore_errors: true\n- shell: umask; pwd; env | sort",
@@ -166,23 +166,23 @@ class Isolation(unittest.TestCase):
         for part in seen[0]:
             self.assertEqual(seen[0][part], seen[1][part], part)
 
-    def test_a_vault_password_opens_nothing_for_the_next_job(self):
+    def test_a_vault_password_is_not_available_to_the_next_job(self):
         corpus.vault_cases(runner())
         _, code = self.ran(corpus.CASES["vault"]["files"], **corpus.CASES["vault"]["job"])
         self.assertEqual(code, 0)
         job, code = self.ran(corpus.CASES["vault without a password"]["files"])
         self.assertEqual(code, 2)
-        self.assertIn("no vault secrets", job.left("stdout").lower())
+        self.assertIn("no vault secrets", job.artifact("stdout").lower())
 
-    def test_the_engine_itself_never_holds_what_a_job_reads(self):
-        """A fork inherits the engine's memory, so what is not in there cannot be seen by the next job."""
+    def test_the_data_of_a_job_is_never_in_the_memory_of_the_engine(self):
+        """A fork can only inherit what is in the memory of the engine."""
         job, code = self.ran(files("- debug: {msg: '{{ word }}'}", **{"env/extravars": "{word: %s}\n" % SECRET}))
         self.assertEqual((code, job.messages()), (0, [SECRET]))
         memory = b"".join(memory_of(self.warm.process.pid))
         self.assertIn(b"ansible.cli.playbook", memory)
         self.assertNotIn(SECRET.encode(), memory)
 
-    def test_jobs_at_the_same_time_keep_to_themselves(self):
+    def test_concurrent_jobs_do_not_affect_each_other(self):
         tasks = ("- shell: sleep 0.3; pwd; echo $%s\n  register: said\n- set_fact: {mine: '{{ n }}', cacheable: true}\n"
                  "- debug: {msg: \"{{ said.stdout_lines + [mine, n, n | draw] }}\"}" % RUN_ID)
         draw = "import random\nclass FilterModule:\n    def filters(self): return {'draw': lambda _: random.random()}\n"
@@ -199,9 +199,9 @@ class Isolation(unittest.TestCase):
             ids += [event["uuid"] for event in job.events()]
         self.assertEqual((len(drawn), len(ids)), (len(jobs), len(set(ids))), "random numbers or event ids repeat")
 
-    # ------------------------------------------------------- how processes are found
+    # ------------------------------------------------------- finding processes
 
-    def test_every_process_of_a_job_carries_its_run_id_and_descends_from_it(self):
+    def test_every_process_of_a_job_has_its_run_id_and_descends_from_it(self):
         job = self.job(files("- shell: sleep 31.3\n  async: 60\n  poll: 0\n- shell: sleep 31.1 & sleep 31.2",
                              **{"project/.keep": ""}))
         number, pid = self.warm.start(job)
@@ -213,18 +213,18 @@ class Isolation(unittest.TestCase):
         self.assertEqual(tree, carriers(job.run_id))
         self.assertGreaterEqual(len(tree), 9)
         playbooks = [pid for pid in tree if processes()[pid][2].startswith(b"ansible-playbook\0")]
-        self.assertTrue(playbooks, "the server tells ansible-playbook from the rest by its command line")
+        self.assertTrue(playbooks, "the API server identifies ansible-playbook by its command line")
         self.assertEqual(os.getsid(pid), pid)
-        # ansible-core's workers have sessions of their own, so the runner alone is not enough.
+        # The workers of ansible-core are in other sessions, so killing ansible-runner is not enough.
         for victim in tree:
             os.kill(victim, signal.SIGKILL)
         self.assertIsNone(self.warm.end(number))
         self.assertTrue(wait_until(lambda: not carriers(job.run_id)), carriers(job.run_id))
 
-    # ------------------------------------------------------------------ what is done
+    # -------------------------------------------------------------- killed jobs
 
     def killed(self, victim, number):
-        """Kills a process of a sleeping job; the exit code of the job, when another one has run beside it."""
+        """Kills a process of a sleeping job while another job runs; returns the job and its exit code."""
         job, other = self.job(SLEEP), self.job(files("- pause: {seconds: 1}\n- debug: {msg: unharmed}"))
         (first, pid), (second, _) = self.warm.start(job), self.warm.start(other)
         self.addCleanup(end_below, pid)
@@ -240,21 +240,21 @@ class Isolation(unittest.TestCase):
     def playbook_of(self, pid):
         return next(child for child, (parent, _, _) in processes().items() if parent == pid)
 
-    def test_a_cancelled_job_takes_nothing_with_it(self):
+    def test_a_canceled_job_affects_no_other(self):
         job, code = self.killed(lambda pid: pid, signal.SIGTERM)
-        self.assertEqual((code, job.left("status")), (254, "canceled"))
+        self.assertEqual((code, job.artifact("status")), (254, "canceled"))
 
-    def test_a_killed_job_takes_nothing_with_it(self):
+    def test_a_killed_job_affects_no_other(self):
         _, code = self.killed(lambda pid: pid, signal.SIGKILL)
         self.assertIsNone(code)
 
-    def test_a_crashed_playbook_takes_nothing_with_it(self):
+    def test_a_crashed_playbook_affects_no_other(self):
         job, _ = self.killed(self.playbook_of, signal.SIGSEGV)
-        self.assertEqual(job.left("status"), "failed")
+        self.assertEqual(job.artifact("status"), "failed")
 
-    # ---------------------------------------------------------- the engine's own end
+    # ------------------------------------------------------ the end of the engine
 
-    def test_at_the_end_of_its_input_the_engine_finishes_what_it_began(self):
+    def test_at_the_end_of_stdin_the_engine_finishes_the_running_jobs(self):
         engine = self.engine()
         job = self.job(files("- pause: {seconds: 1}\n- debug: {msg: finished}"))
         engine.start(job)
@@ -266,46 +266,46 @@ class Isolation(unittest.TestCase):
         _, pid = engine.start(job)
         engine.process.kill()
         engine.process.wait()
-        self.assertEqual(wait_until(lambda: job.left("rc")), "0")
+        self.assertEqual(wait_until(lambda: job.artifact("rc")), "0")
         self.assertEqual(job.messages()[-1], "finished")
         self.assertTrue(wait_until(lambda: not carriers(job.run_id)))
 
-    def test_it_asks_for_a_successor_after_a_number_of_jobs(self):
-        engine = self.engine(MOST_JOBS=2)
-        for _ in range(3):  # it goes on until there is one
+    def test_the_engine_asks_to_be_recycled_after_a_number_of_jobs(self):
+        engine = self.engine(MAX_JOBS=2)
+        for _ in range(3):  # it continues until it is replaced
             self.assertEqual(engine.run(self.job(files("- debug: {msg: hi}"))), 0)
-        self.assertEqual(spent(engine), ["it has run 2 jobs"])
+        self.assertEqual(recycle_reasons(engine), ["it has run 2 jobs"])
 
-    def test_it_asks_for_a_successor_when_it_has_grown(self):
-        engine = self.engine(MOST_GROWTH=-1 << 40)  # bytes, so that any size is too much
+    def test_the_engine_asks_to_be_recycled_when_it_has_grown(self):
+        engine = self.engine(MAX_GROWTH=-1 << 40)  # in bytes: any size is too much
         for _ in range(2):
             self.assertEqual(engine.run(self.job(files("- debug: {msg: hi}"))), 0)
-        self.assertRegex(" ".join(spent(engine)), r"^it has grown to \d+ MB$")
+        self.assertRegex(" ".join(recycle_reasons(engine)), r"^it has grown to \d+ MB$")
 
-    def test_it_refuses_jobs_when_ansible_has_changed_on_disk(self):
+    def test_the_engine_refuses_jobs_when_ansible_has_changed_on_disk(self):
         engine = self.engine()
         config = os.path.join(self.home, ".ansible.cfg")
         open(config, "w").close()
         self.addCleanup(os.unlink, config)
         job = self.job(files("- debug: {msg: hi}"))
-        engine.send({"job": 1, "run_id": job.run_id, "folder": job.folder, "log": job.log, "arguments": job.words})
-        self.assertEqual(engine.answer(1, "refused"), "%s has changed" % config)
-        self.assertEqual(wait_until(lambda: spent(engine)), ["%s has changed" % config])
+        engine.send({"job": 1, "run_id": job.run_id, "folder": job.folder, "log": job.log, "arguments": job.arguments})
+        self.assertEqual(engine.reply(1, "refused"), "%s has changed" % config)
+        self.assertEqual(wait_until(lambda: recycle_reasons(engine)), ["%s has changed" % config])
         self.assertFalse(os.path.exists(job.artifacts))
 
-    def test_it_says_why_it_cannot_run_warm(self):
+    def test_a_failed_initialization_is_reported(self):
         broken = {**self.environment, "ANSIBLE_FORKS": "many"}
-        with self.assertRaisesRegex(RuntimeError, "unfit"):
+        with self.assertRaisesRegex(RuntimeError, "init_failed"):
             WarmEngine(runner(), broken, os.path.join(self.top, "scratch"))
 
 
-def spent(engine):
-    """The reasons for which it asked to be replaced."""
-    return [answer["spent"] for answer in engine.answers if "spent" in answer]
+def recycle_reasons(engine):
+    """The reasons for which the engine asked to be recycled."""
+    return [message["recycle"] for message in engine.messages if "recycle" in message]
 
 
 def memory_of(pid):
-    """The private memory of a process, piece by piece."""
+    """The writable memory of a process, region by region."""
     with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb", 0) as memory:
         for line in maps:
             place, rights, *_, name = (line.rstrip("\n") + " ").split(" ", 5)

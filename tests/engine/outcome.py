@@ -1,10 +1,10 @@
-"""What a job left, with everything replaced that is different in each run."""
+"""The outcome of a job, with all values replaced that differ between runs."""
 
 import json
 import os
 import re
 
-# The values of these members of events and results are times or process ids.
+# Members of events and results whose values are times or process IDs.
 TIMES = {"created", "start", "end", "duration", "pid", "delta", "elapsed", "atime", "mtime", "ctime", "started",
          "finished_at", "inode", "ansible_job_id", "results_file"}
 
@@ -23,7 +23,7 @@ UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 
 
 class Normal:
-    """Replaces an id by the place of its first appearance, so that what belongs together still does."""
+    """Numbers IDs in order of appearance, so that equal IDs stay equal."""
 
     def __init__(self):
         self.ids = {}
@@ -47,7 +47,7 @@ class Normal:
 
 
 def outcome(job, exit_code):
-    """Everything that must be the same whichever engine ran the job."""
+    """Everything that must not depend on the engine."""
     normal = Normal()
     normal.text(job.run_id)
     seen = {"exit code": exit_code, "events": [normal.of(event) for event in job.events()]}
@@ -62,18 +62,18 @@ def outcome(job, exit_code):
 
 
 def per_host(seen):
-    """The same with the events of each host for themselves: which host is done first is chance."""
+    """The outcome with events grouped by host, because the order of hosts is random."""
     order, hosts = ("counter", "start_line", "end_line", "uuid", "parent_uuid"), {}
     for event in seen["events"]:
-        told = {name: value for name, value in event.items() if name not in order}
-        told["event_data"] = {n: v for n, v in event.get("event_data", {}).items() if not n.endswith("uuid")}
-        hosts.setdefault(told["event_data"].get("host", ""), []).append(told)
+        kept = {name: value for name, value in event.items() if name not in order}
+        kept["event_data"] = {n: v for n, v in event.get("event_data", {}).items() if not n.endswith("uuid")}
+        hosts.setdefault(kept["event_data"].get("host", ""), []).append(kept)
     return {**seen, "events": hosts, "stdout": sorted(seen["stdout"].splitlines()),
             "files": len(seen["files"])}
 
 
 def files(folder):
-    """All files of the job's folder, with their modes; job events by their number."""
+    """All files in the directory of the job, with their modes."""
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name != "__pycache__"]
         for name in sorted(names):

@@ -1,4 +1,4 @@
-"""Runs the corpus through both engines and compares everything that a job leaves.
+"""Runs the corpus with both engines and compares everything that a job leaves behind.
 
     ANSIBLE_RUNNER=… python tests/engine/parity.py [PART-OF-A-NAME]
 """
@@ -18,7 +18,7 @@ from outcome import outcome, per_host
 
 
 def ran(engine, folder, case):
-    """A case's job and outcome. The folder is the same for both engines, as paths get into what is printed."""
+    """The job and outcome of a case. Both engines use the same directory, because paths are printed."""
     job = Job(folder, case["files"], run_id="0198f000-0000-7000-8000-000000000000", **case["job"])
     try:
         seen = outcome(job, engine.run(job))
@@ -37,10 +37,10 @@ def differences(process, warm):
 
 
 def compare(engines, folder, name):
-    """What is to be said about a case, and whether its outcomes are the same.
+    """A report about a case, and whether both engines produced the same outcome.
 
-    With either engine, ansible-runner loses a piece of text once in a while, where its reads
-    of the terminal fall badly. A difference between the engines comes back.
+    With either engine, ansible-runner occasionally loses a piece of output because of the timing of
+    its reads from the terminal. Therefore, a difference must occur three times.
     """
     case = corpus.CASES[name]
     process, warm = engines[case["terminal"]]
@@ -49,7 +49,7 @@ def compare(engines, folder, name):
         job, second = ran(warm, folder, case)
         problems = list(differences(first, second))
         if (case["cold"] or "") not in (job.cold or "") or bool(case["cold"]) != bool(job.cold):
-            problems.append("    to run cold because of %s, and did because of %s" % (case["cold"], job.cold))
+            problems.append("    expected a cold run because of %s, but the reason is %s" % (case["cold"], job.cold))
         if not problems:
             break
     line = "%s  rc %s, %d events  %s" % ("DIFFERS" if problems else "same   ", first["rc"], len(first["events"]), name)

@@ -1,9 +1,9 @@
-//! The warm engine: a Python that has Ansible loaded and forks itself for each job.
+//! The warm engine: a Python process that has Ansible loaded and forks for each job.
 //!
-//! Nearly all of a short run is Python starting and importing. The program `engine/warm.py`
-//! does that once. It is started with the first run, serves until it asks to be replaced or
-//! has had nothing to do for a while, and whatever it cannot do is done by a process of the
-//! run's own: while it starts, when it refuses, and when it is gone.
+//! Most of the time of a short run is spent on starting Python and importing modules. The program
+//! `engine/warm.py`, called the server here, does that once. It is started by the first run and
+//! serves until it asks to be recycled or has been idle for some time. While it starts, if it
+//! refuses a job and after it has exited, jobs run as processes instead.
 
 mod script;
 mod server;
@@ -19,72 +19,80 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::ansible::executor::{
-    Engine, Job, LaunchError, Launched, ProcessEngine, RUN_ID_VARIABLE, WARM,
-};
-use crate::ansible::private_data_dir::with_own_temporary_folder;
+use crate::ansible::executor::{Engine, Job, LaunchError, Launched, RUN_ID_VARIABLE, WARM};
+use crate::ansible::private_data_dir::with_private_temp_dir;
+use crate::ansible::process::ProcessEngine;
 use crate::ansible::reaper;
 use crate::ansible::reaper::Stop;
-use crate::ansible::warm::server::{Event, Listener, Refusal, Server, Starting};
+use crate::ansible::warm::server::{ForkError, Listener, Server, ServerEvent, Starting};
 
-/// The program, below the project root.
+/// The path of the program, relative to the project root.
 const PROGRAM: &str = "engine/warm.py";
 
-/// Where it rehearses, below the data dir.
-const REHEARSAL: &str = "rehearsal";
+/// The directory of the warm-up run, relative to the data dir.
+const WARM_UP_DIR: &str = "warm-up";
 
-/// How long the end of the server waits for this engine, which then has no jobs any more.
-const LAST_JOBS: Duration = Duration::from_secs(5);
+/// How long the shutdown waits for the server to exit. All runs have ended by then.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After a failure, runs go on as processes for this long before the next attempt.
-const PAUSE: Duration = Duration::from_secs(60);
+/// The delay between a failure and the next attempt to start the server.
+const RETRY_DELAY: Duration = Duration::from_secs(60);
 
-/// Without a job for this long, the memory is worth more than the next run's second.
-const IDLE: Duration = Duration::from_secs(600);
+/// The idle time after which the server is stopped to free its memory.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Runs jobs in forks of a Python that has Ansible loaded, and the rest as processes.
+/// Runs jobs in forks of a Python process that has Ansible loaded, or else as processes.
 pub struct WarmEngine {
-    parts: Arc<Parts>,
+    shared: Arc<Shared>,
 }
 
-/// What the engine and the tasks that watch its servers share.
-struct Parts {
+/// The state shared by the engine and the tasks that watch its servers.
+struct Shared {
     process: ProcessEngine,
     interpreter: PathBuf,
     program: PathBuf,
     data_dir: PathBuf,
     keep: bool,
-    state: Mutex<State>,
+    state: Mutex<EngineState>,
 }
 
 #[derive(Default)]
-struct State {
+struct EngineState {
     server: Option<Arc<Server>>,
-    /// Whether one is being started, and once it has a process, its run id and that.
+    /// Whether a server is starting.
     starting: bool,
-    rehearsing: Option<(String, u32)>,
+    /// The run ID and process ID of the server that is running its warm-up.
+    warming_up: Option<(String, u32)>,
     closed: bool,
-    /// One for each server whose process is there.
+    /// One task for each server process.
     tasks: JoinSet<()>,
-    /// Why there is no server, and since when.
-    trouble: Option<(String, Instant)>,
+    /// The reason and time of the last failure, if there is no server.
+    failure: Option<(String, Instant)>,
     warm: u64,
     cold: u64,
 }
 
 impl WarmEngine {
-    /// An engine for the Python that `runner` is a script of, with the program below `root`.
-    /// With `keep` it stays loaded however long there is nothing to do. The error says why
-    /// this runner can only be run as a process.
+    /// Creates an engine for the Python installation of `runner`, with the program in `root`.
+    ///
+    /// If `keep` is set, the server is not stopped when it is idle.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason if `runner` can only be executed as a process.
+    ///
+    /// # Blocking
+    ///
+    /// Reads files.
     pub fn new(runner: &Path, root: &Path, data_dir: &Path, keep: bool) -> Result<Self, String> {
         let (interpreter, program) = (script::interpreter(runner)?, root.join(PROGRAM));
         if !program.is_file() {
-            return Err(format!("{} is not there", program.display()));
+            return Err(format!("{} does not exist", program.display()));
         }
         let process = ProcessEngine::new(runner.to_owned());
         let (data_dir, state) = (data_dir.to_owned(), Mutex::default());
-        let parts = Parts { process, interpreter, program, data_dir, keep, state };
-        Ok(Self { parts: Arc::new(parts) })
+        let shared = Shared { process, interpreter, program, data_dir, keep, state };
+        Ok(Self { shared: Arc::new(shared) })
     }
 }
 
@@ -93,14 +101,14 @@ impl Engine for WarmEngine {
         WARM
     }
 
-    fn serves(&self) -> &'static str {
-        if self.parts.state().server.is_some() { WARM } else { self.parts.process.name() }
+    fn active_name(&self) -> &'static str {
+        if self.shared.state().server.is_some() { WARM } else { self.shared.process.name() }
     }
 
     fn describe(&self) -> String {
-        let state = self.parts.state();
+        let state = self.shared.state();
         let counts = format!("{} runs warm, {} as a process", state.warm, state.cold);
-        match (&state.server, &state.trouble) {
+        match (&state.server, &state.failure) {
             (Some(server), _) => format!("warm ({}; {counts})", server.versions()),
             (None, Some((reason, _))) => format!("process (not warm: {reason}; {counts})"),
             (None, None) => format!("process (warm after the first run; {counts})"),
@@ -108,46 +116,47 @@ impl Engine for WarmEngine {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.parts.close())
+        Box::pin(self.shared.close())
     }
 
     fn launch<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Launched, LaunchError>> {
         Box::pin(async move {
-            if let Some(server) = self.parts.server(job) {
+            if let Some(server) = self.shared.server(job) {
                 match server.launch(job).await {
                     Ok(launched) => {
-                        self.parts.state().warm += 1;
+                        self.shared.state().warm += 1;
                         return Ok(launched);
                     }
-                    Err(Refusal::NothingStarted(reason)) => {
+                    Err(ForkError::NothingStarted(reason)) => {
                         tracing::info!(%reason, "the run starts as a process");
                     }
-                    Err(Refusal::Unknown(error)) => return Err(LaunchError::Unknown(error)),
+                    Err(ForkError::Unknown(error)) => return Err(LaunchError::Unknown(error)),
                 }
             }
-            self.parts.state().cold += 1;
-            self.parts.process.launch(job).await
+            self.shared.state().cold += 1;
+            self.shared.process.launch(job).await
         })
     }
 }
 
-impl Parts {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, EngineState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The server, if it is ready. Where there is none, one is started for the runs to come.
+    /// Returns the server if it is ready. If there is none, starts one for later runs.
     fn server(self: &Arc<Self>, job: &Job) -> Option<Arc<Server>> {
         let mut state = self.state();
-        let calm = state.trouble.as_ref().is_none_or(|(_, since)| since.elapsed() > PAUSE);
-        if state.server.is_none() && !state.starting && calm {
+        let may_retry =
+            state.failure.as_ref().is_none_or(|(_, since)| since.elapsed() > RETRY_DELAY);
+        if state.server.is_none() && !state.starting && may_retry {
             let envvars = std::fs::read(job.private_data_dir.join("env/envvars"));
             self.begin(&mut state, envvars.unwrap_or_default());
         }
         state.server.clone()
     }
 
-    fn begin(self: &Arc<Self>, state: &mut State, envvars: Vec<u8>) {
+    fn begin(self: &Arc<Self>, state: &mut EngineState, envvars: Vec<u8>) {
         if !state.closed {
             while state.tasks.try_join_next().is_some() {}
             state.starting = true;
@@ -155,112 +164,113 @@ impl Parts {
         }
     }
 
-    /// Ends the server, also one that is only being started, and waits for its end.
+    /// Stops the server, even while it is starting, and waits for its exit.
     async fn close(&self) {
-        let (rehearsing, mut tasks) = {
+        let (warming_up, mut tasks) = {
             let mut state = self.state();
             state.closed = true;
             state.server = None;
-            (state.rehearsing.take(), std::mem::take(&mut state.tasks))
+            (state.warming_up.take(), std::mem::take(&mut state.tasks))
         };
-        if let Some((run_id, pid)) = rehearsing {
+        if let Some((run_id, pid)) = warming_up {
             let at_once = tokio::sync::watch::channel(Stop::AtOnce).1;
             let end = move || reaper::end(&run_id, reaper::identify(pid), &at_once);
             let _ = tokio::task::spawn_blocking(end).await;
         }
-        let all_ended = async { while tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(LAST_JOBS, all_ended).await.is_err() {
-            tracing::warn!("the warm engine has jobs left and will end after them");
+        let all_exited = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, all_exited).await.is_err() {
+            tracing::warn!("the warm engine still has jobs and exits after them");
         }
     }
 
     async fn start(&self, envvars: &[u8]) -> io::Result<(Server, Listener)> {
-        // Of a server that was killed. There is one server to a data dir at a time.
-        let folder = self.data_dir.join(REHEARSAL);
+        // A killed server may have left the directory. Only one server uses a data dir at a time.
+        let folder = self.data_dir.join(WARM_UP_DIR);
         let _ = std::fs::remove_dir_all(&folder);
         let id = Uuid::now_v7();
         let mut envvars: Map<String, Value> = serde_json::from_slice(envvars)?;
-        // The rehearsal is a run of its own, and must not end with that of the job.
+        // The warm-up has a run ID of its own, so that ending the job's run does not end it.
         envvars.remove(RUN_ID_VARIABLE);
-        let envvars = with_own_temporary_folder(envvars, &folder.join("tmp"));
+        let envvars = with_private_temp_dir(envvars, &folder.join("tmp"));
         let opening = json!({
             "run_id": id.to_string(), "folder": folder,
             "envvars": envvars,
         });
         let mut command = Command::new(&self.interpreter);
-        // The nil id leaves room in the environment for that of a run.
-        self.process.surround(&mut command, &Uuid::nil().to_string());
+        // The nil UUID reserves space for run IDs in the environment of the process.
+        self.process.apply_run_environment(&mut command, &Uuid::nil().to_string());
         let starting = Starting::spawn(command.arg(&self.program))?;
-        self.state().rehearsing = Some((id.to_string(), starting.pid()));
+        self.state().warming_up = Some((id.to_string(), starting.pid()));
         let ready = starting.ready(opening).await;
-        self.state().rehearsing = None;
+        self.state().warming_up = None;
         let _ = std::fs::remove_dir_all(&folder);
         ready
     }
 
-    /// Makes a server the current one. One that was there before takes no more jobs, and ends
-    /// when its last one has.
+    /// Makes `server` the current server. Its predecessor receives no more jobs and exits when its
+    /// last job has ended.
     fn install(&self, server: Server) -> Weak<Server> {
         tracing::info!(versions = server.versions(), "the warm engine is ready");
         let server = Arc::new(server);
         let installed = Arc::downgrade(&server);
         let mut state = self.state();
-        (state.starting, state.trouble) = (false, None);
+        (state.starting, state.failure) = (false, None);
         state.server = Some(server).filter(|_| !state.closed);
         installed
     }
 
-    fn let_go(&self, server: &Weak<Server>) {
+    fn release(&self, server: &Weak<Server>) {
         self.state().server.take_if(|current| Arc::as_ptr(current) == server.as_ptr());
     }
 
     fn failed(&self, error: &io::Error) {
         let mut state = self.state();
         if !state.closed {
-            tracing::warn!(%error, "no warm engine; runs start as processes");
+            tracing::warn!(%error, "cannot start the warm engine; runs start as processes");
         }
-        // One that was to be replaced is not kept: it may know no more than to refuse.
+        // The previous server asked to be recycled and may refuse all jobs, so it is not kept.
         (state.server, state.starting) = (None, false);
-        state.trouble = Some((error.to_string(), Instant::now()));
+        state.failure = Some((error.to_string(), Instant::now()));
     }
 }
 
-/// Starts a server and listens to it to its end, for as long as there is an engine to serve.
-/// `envvars` is a job's own: Ansible is loaded with the settings that jobs have.
-fn serve(engine: Weak<Parts>, envvars: Vec<u8>) -> BoxFuture<'static, ()> {
+/// Starts a server and listens to it until it exits or the engine is dropped.
+///
+/// `envvars` are those of a job, so that Ansible is loaded with the settings of jobs.
+fn serve(engine: Weak<Shared>, envvars: Vec<u8>) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        let Some(parts) = engine.upgrade() else { return };
-        match parts.start(&envvars).await {
+        let Some(shared) = engine.upgrade() else { return };
+        match shared.start(&envvars).await {
             Ok((server, listener)) => {
-                let server = parts.install(server);
-                drop(parts);
+                let server = shared.install(server);
+                drop(shared);
                 listen(&engine, &server, listener, &envvars).await;
             }
-            Err(error) => parts.failed(&error),
+            Err(error) => shared.failed(&error),
         }
     })
 }
 
 async fn listen(
-    engine: &Weak<Parts>,
+    engine: &Weak<Shared>,
     server: &Weak<Server>,
     mut listener: Listener,
     envvars: &[u8],
 ) {
     loop {
-        let event = listener.next(IDLE).await;
-        let ended = matches!(event, Event::Ended);
-        if let Some(parts) = engine.upgrade() {
+        let event = listener.next(IDLE_TIMEOUT).await;
+        let exited = matches!(event, ServerEvent::Exited);
+        if let Some(shared) = engine.upgrade() {
             match event {
-                Event::Spent(reason) => {
-                    tracing::info!(%reason, "the warm engine is replaced");
-                    parts.begin(&mut parts.state(), envvars.to_owned());
+                ServerEvent::Recycle(reason) => {
+                    tracing::info!(%reason, "recycling the warm engine");
+                    shared.begin(&mut shared.state(), envvars.to_owned());
                 }
-                Event::Idle if parts.keep => {}
-                Event::Idle | Event::Ended => parts.let_go(server),
+                ServerEvent::Idle if shared.keep => {}
+                ServerEvent::Idle | ServerEvent::Exited => shared.release(server),
             }
         }
-        if ended {
+        if exited {
             break;
         }
     }

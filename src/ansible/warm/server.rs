@@ -1,6 +1,6 @@
-//! One warm Python: jobs in, process ids and exit codes out, a JSON object a line.
+//! The client of one server process: sends jobs, receives process IDs and exit codes.
 //!
-//! `engine/forkserver/server.py` is the other end and describes the lines.
+//! Messages are JSON objects, one per line, documented in `engine/forkserver/server.py`.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,97 +21,106 @@ use tokio::time::timeout;
 
 use crate::ansible::executor::{Job, Launched, RUNNER_LOG};
 
-/// How long it may take to import Ansible and to rehearse, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout for importing Ansible and the warm-up run, which take seconds on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a fork may take to be reported.
-const FORK: Duration = Duration::from_secs(20);
+/// The timeout for the reply to a job.
+const FORK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long the rest of a line may take that a server had begun when it ended.
-const LAST_LINE: Duration = Duration::from_secs(1);
+/// The timeout for the rest of a line that a server had started to write when it exited.
+const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A server that is ready. When this is dropped its input ends, and it ends after its jobs.
+/// A server that is ready. Dropping it closes the server's stdin; the server then exits when its
+/// last job has ended.
 pub struct Server {
     versions: String,
     process: OwnedFd,
     lines: mpsc::UnboundedSender<Value>,
-    waiting: Arc<Waiting>,
+    pending: Arc<PendingJobs>,
     number: AtomicU64,
 }
 
-/// A server that has been started and is not ready yet.
+/// A server that is starting.
 pub struct Starting {
     child: Child,
     pid: u32,
 }
 
-/// What a server says. It lives as long as the server's process.
+/// Receives the messages of a server until the process exits.
 pub struct Listener {
     lines: Lines<BufReader<ChildStdout>>,
-    waiting: Arc<Waiting>,
+    pending: Arc<PendingJobs>,
     child: Child,
 }
 
-/// What its keeper must know about a server.
-pub enum Event {
-    /// It goes on, but another one should take its place.
-    Spent(String),
-    /// It has had nothing to do for the time that was given.
+/// A change in the life cycle of a server.
+pub enum ServerEvent {
+    /// The server asks to be replaced, and continues until then.
+    Recycle(String),
+    /// The server had no jobs for the idle timeout.
     Idle,
-    /// Its process has ended.
-    Ended,
+    /// The process has exited.
+    Exited,
 }
 
-/// Why a job was not launched.
-pub enum Refusal {
-    /// Another engine may run it.
+/// Why the server did not start a job.
+pub enum ForkError {
+    /// Nothing was started, so another engine may run the job.
     NothingStarted(String),
-    /// Nobody may: it could be run twice.
+    /// The job may have been started, so no other engine may run it.
     Unknown(io::Error),
 }
 
-/// Who waits for what about which job; nobody may any more once the server's process has ended.
-struct Waiting(Mutex<Option<HashMap<u64, Senders>>>);
+/// The jobs that have not ended, by number. `None` after the process has exited.
+struct PendingJobs(Mutex<Option<HashMap<u64, Senders>>>);
 
 struct Senders {
     started: Option<oneshot::Sender<Result<u32, String>>>,
     ended: oneshot::Sender<Option<i32>>,
 }
 
-/// A line of a server.
+/// A message from a server.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Line {
+struct Message {
     ready: Option<String>,
-    unfit: Option<String>,
+    init_failed: Option<String>,
     job: u64,
     pid: Option<u32>,
     refused: Option<String>,
     cold: Option<String>,
     #[serde(deserialize_with = "present")]
     ended: Option<Option<i32>>,
-    spent: Option<String>,
+    recycle: Option<String>,
 }
 
-/// Tells `null`, which is the end by a signal, from no such member.
+/// Distinguishes `null`, which means killed by a signal, from a missing member.
 fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<i32>>, D::Error> {
     Option::deserialize(value).map(Some)
 }
 
 impl Starting {
-    /// Starts a server.
+    /// Spawns the server process.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the process cannot be spawned.
     pub fn spawn(command: &mut Command) -> io::Result<Self> {
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let pid = child.id().ok_or_else(|| io::Error::other("it has ended at once"))?;
+        let pid = child.id().ok_or_else(|| io::Error::other("it exited immediately"))?;
         Ok(Self { child, pid })
     }
 
-    /// Its process.
+    /// Returns the process ID.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Waits until it is ready; the error may be its own reason not to be.
+    /// Waits until the server is ready.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the server reports a failed initialization, exits or times out.
     pub async fn ready(self, opening: Value) -> io::Result<(Server, Listener)> {
         let Self { mut child, pid } = self;
         let (Some(stdin), Some(stdout), Some(process)) =
@@ -122,24 +131,24 @@ impl Starting {
         let mut lines = BufReader::new(stdout).lines();
         let input = write_lines(stdin);
         let _ = input.send(opening);
-        let line = match timeout(PATIENCE, lines.next_line()).await {
-            Ok(line) => line?.map(|line| serde_json::from_str::<Line>(&line)).transpose()?,
+        let line = match timeout(START_TIMEOUT, lines.next_line()).await {
+            Ok(line) => line?.map(|line| serde_json::from_str::<Message>(&line)).transpose()?,
             Err(_) => None,
         };
         let line = line.unwrap_or_default();
         let Some(versions) = line.ready else {
             child.kill().await?;
-            let reason = line.unfit.unwrap_or_else(|| "it did not get ready".to_owned());
+            let reason = line.init_failed.unwrap_or_else(|| "it did not become ready".to_owned());
             return Err(io::Error::other(reason));
         };
-        let waiting = Arc::new(Waiting(Mutex::new(Some(HashMap::new()))));
-        let listener = Listener { lines, waiting: waiting.clone(), child };
+        let pending = Arc::new(PendingJobs(Mutex::new(Some(HashMap::new()))));
+        let listener = Listener { lines, pending: pending.clone(), child };
         let number = AtomicU64::new(1);
-        Ok((Server { versions, process, lines: input, waiting, number }, listener))
+        Ok((Server { versions, process, lines: input, pending, number }, listener))
     }
 }
 
-/// Writes lines until nobody can send one any more, and then closes the pipe.
+/// Writes lines until all senders are dropped, and then closes the pipe.
 fn write_lines(mut stdin: ChildStdin) -> mpsc::UnboundedSender<Value> {
     let (sender, mut lines) = mpsc::unbounded_channel::<Value>();
     tokio::spawn(async move {
@@ -153,52 +162,60 @@ fn write_lines(mut stdin: ChildStdin) -> mpsc::UnboundedSender<Value> {
 }
 
 impl Server {
-    /// The versions of what it has loaded.
+    /// Returns the versions of ansible-core and ansible-runner.
     pub fn versions(&self) -> &str {
         &self.versions
     }
 
-    /// Has a fork made for the job.
-    pub async fn launch(&self, job: &Job) -> Result<Launched, Refusal> {
-        let words = job.words().map_err(|e| Refusal::NothingStarted(e.to_string()))?;
-        let words: Option<Vec<_>> = words.into_iter().map(|word| word.into_string().ok()).collect();
-        let not_text = || Refusal::NothingStarted("its paths are not UTF-8".to_owned());
-        let words = words.ok_or_else(not_text)?;
+    /// Starts a job in a fork of the server.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the server refuses the job, exits or does not reply in time.
+    pub async fn launch(&self, job: &Job) -> Result<Launched, ForkError> {
+        let arguments =
+            job.runner_arguments().map_err(|e| ForkError::NothingStarted(e.to_string()))?;
+        let arguments: Option<Vec<_>> =
+            arguments.into_iter().map(|argument| argument.into_string().ok()).collect();
+        let not_text = || ForkError::NothingStarted("its paths are not valid UTF-8".to_owned());
+        let arguments = arguments.ok_or_else(not_text)?;
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let (started, answer) = oneshot::channel();
         let (sender, ended) = oneshot::channel();
         let senders = Senders { started: Some(started), ended: sender };
-        let gone = || Refusal::NothingStarted("the warm engine is gone".to_owned());
-        self.waiting.jobs().as_mut().ok_or_else(gone)?.insert(number, senders);
+        let exited = || ForkError::NothingStarted("the warm engine has exited".to_owned());
+        self.pending.jobs().as_mut().ok_or_else(exited)?.insert(number, senders);
         let line = json!({
-            "job": number, "run_id": job.run_id, "arguments": words,
+            "job": number, "run_id": job.run_id, "arguments": arguments,
             "folder": job.private_data_dir, "log": job.private_data_dir.join(RUNNER_LOG),
         });
         if self.lines.send(line).is_err() {
-            return Err(gone());
+            return Err(exited());
         }
-        let pid = match timeout(FORK, answer).await {
-            Ok(Ok(answer)) => answer.map_err(Refusal::NothingStarted)?,
-            Ok(Err(_)) => return Err(Refusal::Unknown(io::Error::other("the warm engine ended"))),
+        let pid = match timeout(FORK_TIMEOUT, answer).await {
+            Ok(Ok(answer)) => answer.map_err(ForkError::NothingStarted)?,
+            Ok(Err(_)) => {
+                return Err(ForkError::Unknown(io::Error::other("the warm engine exited")));
+            }
             Err(_) => {
-                // It must not start the job later, when nobody waits for it any more.
+                // The server must not start the job later, when it is no longer watched.
                 let _ = pidfd_send_signal(&self.process, Signal::KILL);
-                let error = io::Error::other("the warm engine did not answer");
-                return Err(Refusal::Unknown(error));
+                let error = io::Error::other("the warm engine did not reply in time");
+                return Err(ForkError::Unknown(error));
             }
         };
-        Ok(Launched { pid, ended: Box::pin(end_of(ended, watch(pid))) })
+        Ok(Launched { pid, ended: Box::pin(exit_code(ended, watch(pid))) })
     }
 }
 
-/// A handle on a process, which nobody else can get in its place; none where it has ended already.
+/// Returns a pidfd, which never refers to another process. `None` if the process has exited.
 fn watch(pid: u32) -> Option<OwnedFd> {
     pidfd_open(Pid::from_raw(pid.try_into().ok()?)?, PidfdFlags::empty()).ok()
 }
 
-/// Waits for the end of a job. Its server tells the exit code; where the server has died, the
-/// job goes on, and only the kernel tells when it has ended.
-async fn end_of(
+/// Waits for a job to exit. If its server exits first, the job continues and its exit code is
+/// unknown.
+async fn exit_code(
     ended: oneshot::Receiver<Option<i32>>,
     process: Option<OwnedFd>,
 ) -> io::Result<Option<i32>> {
@@ -213,55 +230,55 @@ async fn end_of(
 }
 
 impl Listener {
-    /// Passes answers on to those who wait, up to something that the keeper must know.
-    pub async fn next(&mut self, idle: Duration) -> Event {
-        let left = loop {
-            // The end of its lines is not the end to wait for: its forks hold the pipe open too.
+    /// Forwards replies to the jobs until the state of the server changes.
+    pub async fn next(&mut self, idle: Duration) -> ServerEvent {
+        let status = loop {
+            // The end of the pipe does not mark the exit of the server: its forks keep the pipe open.
             tokio::select! {
                 biased;
                 Ok(Some(line)) = self.lines.next_line() => {
-                    if let Some(spent) = self.hear(&line) {
-                        return spent;
+                    if let Some(event) = self.handle(&line) {
+                        return event;
                     }
                 }
-                left = self.child.wait() => break left,
+                status = self.child.wait() => break status,
                 () = tokio::time::sleep(idle) => {
-                    if self.waiting.is_idle() {
-                        return Event::Idle;
+                    if self.pending.is_idle() {
+                        return ServerEvent::Idle;
                     }
                 }
             }
         };
-        self.hear_the_last().await;
-        // Whoever still waits hears that there will be no answer.
-        self.waiting.jobs().take();
-        match left {
+        self.handle_remaining_lines().await;
+        // Dropping the senders wakes the jobs that are still pending.
+        self.pending.jobs().take();
+        match status {
             Ok(status) if status.success() => {}
-            left => tracing::error!(?left, "the warm engine has crashed"),
+            status => tracing::error!(?status, "the warm engine has crashed"),
         }
-        Event::Ended
+        ServerEvent::Exited
     }
 
-    fn hear(&self, line: &str) -> Option<Event> {
-        match serde_json::from_str::<Line>(line) {
-            Ok(Line { spent: Some(reason), .. }) => return Some(Event::Spent(reason)),
-            Ok(line) => self.waiting.pass_on(line),
-            Err(error) => tracing::error!(%error, line, "the warm engine is not understood"),
+    fn handle(&self, line: &str) -> Option<ServerEvent> {
+        match serde_json::from_str::<Message>(line) {
+            Ok(Message { recycle: Some(reason), .. }) => return Some(ServerEvent::Recycle(reason)),
+            Ok(message) => self.pending.dispatch(message),
+            Err(error) => tracing::error!(%error, line, "the warm engine sent an invalid message"),
         }
         None
     }
 
-    /// Passes on what a server that has ended said before.
-    async fn hear_the_last(&mut self) {
+    /// Handles the lines that the server wrote before it exited.
+    async fn handle_remaining_lines(&mut self) {
         while self.has_more() {
-            match timeout(LAST_LINE, self.lines.next_line()).await {
-                Ok(Ok(Some(line))) => drop(self.hear(&line)),
+            match timeout(LAST_LINE_TIMEOUT, self.lines.next_line()).await {
+                Ok(Ok(Some(line))) => drop(self.handle(&line)),
                 _ => break,
             }
         }
     }
 
-    /// Whether there is something to read already.
+    /// Returns true if data can be read without waiting.
     fn has_more(&mut self) -> bool {
         let reader = self.lines.get_mut();
         let in_pipe = || rustix::io::ioctl_fionread(reader.get_ref()).unwrap_or(0);
@@ -269,7 +286,7 @@ impl Listener {
     }
 }
 
-impl Waiting {
+impl PendingJobs {
     fn jobs(&self) -> MutexGuard<'_, Option<HashMap<u64, Senders>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -278,18 +295,19 @@ impl Waiting {
         self.jobs().as_ref().is_none_or(HashMap::is_empty)
     }
 
-    fn pass_on(&self, line: Line) {
+    fn dispatch(&self, message: Message) {
         let mut jobs = self.jobs();
         let Some(jobs) = jobs.as_mut() else { return };
-        if let Some(reason) = line.cold {
-            tracing::info!(reason, "a run gets an ansible-playbook of its own");
-        } else if let Some(code) = line.ended {
-            // Nobody waits any more where the run was given up.
-            let _ = jobs.remove(&line.job).map(|job| job.ended.send(code));
-        } else if let Some(reason) = line.refused {
-            let _ = jobs.remove(&line.job).and_then(|job| job.started?.send(Err(reason)).ok());
-        } else if let Some(pid) = line.pid {
-            let _ = jobs.get_mut(&line.job).and_then(|job| job.started.take()?.send(Ok(pid)).ok());
+        if let Some(reason) = message.cold {
+            tracing::info!(reason, "a run starts a new ansible-playbook process");
+        } else if let Some(code) = message.ended {
+            // The receiver is gone if the run was abandoned.
+            let _ = jobs.remove(&message.job).map(|job| job.ended.send(code));
+        } else if let Some(reason) = message.refused {
+            let _ = jobs.remove(&message.job).and_then(|job| job.started?.send(Err(reason)).ok());
+        } else if let Some(pid) = message.pid {
+            let _ =
+                jobs.get_mut(&message.job).and_then(|job| job.started.take()?.send(Ok(pid)).ok());
         }
     }
 }

@@ -1,19 +1,20 @@
-//! Who asks, as the gateway says.
+//! The consumer that a request comes from, as named by the gateway.
 
 use axum::http::HeaderMap;
 
-/// The gateway's headers that name its consumer, the most telling first.
-const CONSUMER: [&str; 2] = ["x-consumer-username", "x-consumer-custom-id"];
+/// The headers in which Kong names the authenticated consumer, in order of preference (Kong
+/// Gateway, "key-auth" plugin, "Upstream headers").
+const CONSUMER_HEADERS: [&str; 2] = ["x-consumer-username", "x-consumer-custom-id"];
 
-/// Longer names are cut: they are only shown.
-const LONGEST: usize = 200;
+/// Longer names are truncated: they are for display only.
+const MAX_NAME_LENGTH: usize = 200;
 
-/// The consumer that the gateway has authenticated; none where the request did not come
-/// through it.
+/// Returns the name of the consumer that the gateway authenticated, or `None` if the request did
+/// not come through the gateway.
 pub fn consumer(headers: &HeaderMap) -> Option<String> {
-    let named = CONSUMER.iter().find_map(|name| {
-        let text = headers.get(*name)?.to_str().ok()?.trim();
-        (!text.is_empty()).then_some(text)
+    let name = CONSUMER_HEADERS.iter().find_map(|header| {
+        let name = headers.get(*header)?.to_str().ok()?.trim();
+        (!name.is_empty()).then_some(name)
     });
-    named.map(|text| text.chars().take(LONGEST).collect())
+    name.map(|name| name.chars().take(MAX_NAME_LENGTH).collect())
 }

@@ -1,7 +1,7 @@
-//! Which web pages may call: cross-origin resource sharing, as the Fetch standard defines it.
+//! Cross-origin resource sharing (CORS), as defined by the Fetch standard.
 //!
-//! The answers are those of the service that this one follows, header by header; a library's
-//! would differ in `Vary`, in the body of a preflight, and in refusing what is not allowed.
+//! Responses match the service that this one replaces, header by header. tower-http's `CorsLayer`
+//! differs in `Vary`, in the body of a preflight response, and in not rejecting requests.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -17,85 +17,90 @@ use crate::http::error::invalid;
 use crate::http::prefer;
 
 const METHODS: [Method; 4] = [Method::GET, Method::POST, Method::DELETE, Method::OPTIONS];
-/// Headers that a page may send, as every preflight is told.
-const HEADERS: &str = "Accept, Accept-Language, Authorization, Content-Language, Content-Type";
-/// Headers that it may send besides: how long it waits, Kong's key, and where a stream goes on.
-/// They are not part of the measured list, so only a preflight that asks for one is told of it.
+/// The headers that a page may send, listed in each preflight response.
+const ALLOWED_HEADERS: &str =
+    "Accept, Accept-Language, Authorization, Content-Language, Content-Type";
+/// Further headers that a page may send: `Prefer` for asynchronous runs, Kong's key, and the last
+/// event received from a stream. The replaced service did not list them, so a preflight response
+/// lists only those that were asked for.
 const FURTHER_HEADERS: [&str; 3] = ["Prefer", "apikey", "Last-Event-ID"];
-/// Headers that a page may read of an answer.
-const EXPOSED: &str = "X-Run-Id, Location, X-Request-Id, Preference-Applied, Retry-After";
+/// The response headers that a page may read.
+const EXPOSED_HEADERS: &str = "X-Run-Id, Location, X-Request-Id, Preference-Applied, Retry-After";
+/// How long browsers may cache a preflight response, in seconds; Starlette's default.
 const MAX_AGE: &str = "600";
 
-/// Whether a browser's page of `origin` may call.
+/// Whether pages of `origin` may call the API.
 pub fn allows(rule: &Regex, origin: &HeaderValue) -> bool {
     origin.to_str().is_ok_and(|origin| rule.is_match(origin))
 }
 
-/// Answers preflights, refuses what only a page that may not call would send, and marks every
-/// other answer to an allowed origin.
-pub async fn answer(settings: &Settings, request: Request, next: Next) -> Response {
+/// Responds to preflights, rejects requests that only a page of a disallowed origin would send,
+/// and adds the CORS headers to the response.
+pub async fn handle(settings: &Settings, request: Request, next: Next) -> Response {
     let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
         return next.run(request).await;
     };
     let allowed = allows(&settings.cors_origin, &origin);
-    let wanted = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD);
-    if let (&Method::OPTIONS, Some(method)) = (request.method(), wanted) {
+    let requested = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if let (&Method::OPTIONS, Some(method)) = (request.method(), requested) {
         let method = method.clone();
         return preflight(&origin, allowed, &method, request.headers());
     }
-    let asks_for_more = FURTHER_HEADERS.iter().any(|name| request.headers().contains_key(*name));
-    let mut response = if allowed || was_asked_for(&origin, &request) {
+    let sends_further = FURTHER_HEADERS.iter().any(|name| request.headers().contains_key(*name));
+    let mut response = if allowed || is_safe(&origin, &request) {
         next.run(request).await
     } else {
-        refused(request.headers(), settings.debug)
+        content_type_error(request.headers(), settings.debug)
     };
-    mark(response.headers_mut(), &origin, allowed);
-    if allowed && (asks_for_more || tells_more(response.headers())) {
-        let exposed = HeaderValue::from_static(EXPOSED);
+    add_origin_headers(response.headers_mut(), &origin, allowed);
+    if allowed && (sends_further || needs_exposure(response.headers())) {
+        let exposed = HeaderValue::from_static(EXPOSED_HEADERS);
         response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     response
 }
 
-/// Whether an answer has headers that the measured service gave no answer, and a page needs. The
-/// other answers have the measured headers and no more.
-fn tells_more(headers: &HeaderMap) -> bool {
+/// Whether the response has headers that a page needs and the replaced service did not send. All
+/// other responses have exactly the headers of that service.
+fn needs_exposure(headers: &HeaderMap) -> bool {
     [header::LOCATION, header::RETRY_AFTER, prefer::APPLIED].iter().any(|h| headers.contains_key(h))
 }
 
-/// Whether a request of an origin that is not allowed is one that a browser lets a page send
-/// only where this server said yes, or that cannot do harm. A page may send a POST to anywhere
-/// and unasked as long as its type is that of a form or it has none, and an absent type counts
-/// as JSON here; with the type of JSON the browser asks first, and is told no.
-fn was_asked_for(origin: &HeaderValue, request: &Request) -> bool {
+/// Whether a request from a disallowed origin can be let through: it changes nothing, comes from
+/// a page of this server, or has a content type that requires a preflight. Browsers send a POST
+/// without preflight if it has a form's content type or none. Since the API treats a missing
+/// content type as JSON, any page could otherwise start a run.
+fn is_safe(origin: &HeaderValue, request: &Request) -> bool {
     let changes_nothing = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
     let content_type = text_of(request.headers(), header::CONTENT_TYPE);
-    changes_nothing || content_type.is_some_and(body::is_json) || is_own(origin, request.headers())
+    changes_nothing
+        || content_type.is_some_and(body::is_json)
+        || is_same_origin(origin, request.headers())
 }
 
-/// Whether the page is one of this server's own, as its gateway's clients see it if it has one
-/// that is believed. The scheme is compared where such a gateway tells it, and nothing else
-/// knows it.
-pub fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+/// Whether the page was served by this server, under the host and scheme that a trusted gateway
+/// reports, or under the `Host` header. The scheme is compared only if a gateway reports it: the
+/// server itself does not know how the page was loaded.
+pub fn is_same_origin(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     let Some((scheme, authority)) = origin else { return false };
-    let told = |name| {
+    let forwarded = |name| {
         let first = text_of(headers, HeaderName::from_static(name))?.split(',').next();
         first.map(str::trim)
     };
     let same_scheme =
-        told("x-forwarded-proto").is_none_or(|told| told.eq_ignore_ascii_case(scheme));
-    let same_host = match told("x-forwarded-host") {
-        // Kong leaves the port out, and what it tells of it elsewhere is the one it listens on,
-        // which need not be the one that was asked.
-        Some(told) if host_of(told) == told => host_of(authority).eq_ignore_ascii_case(told),
-        Some(told) => authority.eq_ignore_ascii_case(told),
+        forwarded("x-forwarded-proto").is_none_or(|proto| proto.eq_ignore_ascii_case(scheme));
+    let same_host = match forwarded("x-forwarded-host") {
+        // Kong omits the port here, and its X-Forwarded-Port is the port it listens on, which can
+        // differ from the port that the client used.
+        Some(host) if host_of(host) == host => host_of(authority).eq_ignore_ascii_case(host),
+        Some(host) => authority.eq_ignore_ascii_case(host),
         None => text_of(headers, header::HOST).is_some_and(|h| h.eq_ignore_ascii_case(authority)),
     };
     same_scheme && same_host
 }
 
-/// A host and port without the port.
+/// Strips the port from an authority.
 fn host_of(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
@@ -107,18 +112,18 @@ fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn refused(headers: &HeaderMap, verbose: bool) -> Response {
+fn content_type_error(headers: &HeaderMap, verbose: bool) -> Response {
     let error = FieldError {
         kind: "content_type",
         loc: vec!["header".into(), "content-type".into()],
-        msg: "From a page of another origin it must be application/json".into(),
+        msg: "Must be application/json for requests from other origins".into(),
         input: Value::from(text_of(headers, header::CONTENT_TYPE)).into(),
         ctx: None,
     };
     invalid(vec![error], verbose)
 }
 
-fn mark(headers: &mut HeaderMap, origin: &HeaderValue, allowed: bool) {
+fn add_origin_headers(headers: &mut HeaderMap, origin: &HeaderValue, allowed: bool) {
     let credentials = HeaderValue::from_static("true");
     headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, credentials);
     if allowed {
@@ -133,48 +138,52 @@ fn preflight(
     method: &HeaderValue,
     headers: &HeaderMap,
 ) -> Response {
-    let mut refused = Vec::new();
+    let mut disallowed = Vec::new();
     if !allowed {
-        refused.push("origin");
+        disallowed.push("origin");
     }
     if !METHODS.iter().any(|m| m.as_str().as_bytes() == method.as_bytes()) {
-        refused.push("method");
+        disallowed.push("method");
     }
-    let wanted = wanted_headers(headers);
-    if !wanted.iter().all(|name| may_be_sent(name)) {
-        refused.push("headers");
+    let requested = requested_headers(headers);
+    if !requested.iter().all(|name| is_allowed_header(name)) {
+        disallowed.push("headers");
     }
-    let (status, text) = match refused.as_slice() {
+    let (status, text) = match disallowed.as_slice() {
         [] => (StatusCode::OK, "OK".to_owned()),
         parts => (StatusCode::BAD_REQUEST, format!("Disallowed CORS {}", parts.join(", "))),
     };
     let mut response = (status, text).into_response();
     let answer = response.headers_mut();
-    mark(answer, origin, allowed);
+    add_origin_headers(answer, origin, allowed);
     answer.insert(header::VARY, HeaderValue::from_static("Origin"));
     let methods = HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
     answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(&wanted));
+    answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(&requested));
     answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
     response
 }
 
-/// The names of the headers that a page wants to send.
-fn wanted_headers(headers: &HeaderMap) -> Vec<String> {
-    let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
-    let wanted = wanted.map(|wanted| String::from_utf8_lossy(wanted.as_bytes()));
-    let names = wanted.iter().flat_map(|wanted| wanted.split(','));
+/// The names in `Access-Control-Request-Headers`.
+fn requested_headers(headers: &HeaderMap) -> Vec<String> {
+    let value = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let value = value.map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let names = value.iter().flat_map(|value| value.split(','));
     names.map(|name| name.trim().to_owned()).collect()
 }
 
-fn may_be_sent(name: &str) -> bool {
-    HEADERS.split(", ").chain(FURTHER_HEADERS).any(|allowed| allowed.eq_ignore_ascii_case(name))
+fn is_allowed_header(name: &str) -> bool {
+    ALLOWED_HEADERS
+        .split(", ")
+        .chain(FURTHER_HEADERS)
+        .any(|allowed| allowed.eq_ignore_ascii_case(name))
 }
 
-/// The headers that may be sent, of the further ones those that are wanted.
-fn allowed_headers(wanted: &[String]) -> HeaderValue {
-    let is_wanted = |header: &&str| wanted.iter().any(|name| name.eq_ignore_ascii_case(header));
-    let further = FURTHER_HEADERS.into_iter().filter(is_wanted);
-    let allowed: Vec<&str> = std::iter::once(HEADERS).chain(further).collect();
-    HeaderValue::from_str(&allowed.join(", ")).expect("names of headers are plain ASCII")
+/// The value of `Access-Control-Allow-Headers`: further headers are listed only if requested.
+fn allowed_headers(requested: &[String]) -> HeaderValue {
+    let is_requested =
+        |header: &&str| requested.iter().any(|name| name.eq_ignore_ascii_case(header));
+    let further = FURTHER_HEADERS.into_iter().filter(is_requested);
+    let allowed: Vec<&str> = std::iter::once(ALLOWED_HEADERS).chain(further).collect();
+    HeaderValue::from_str(&allowed.join(", ")).expect("header names are ASCII")
 }

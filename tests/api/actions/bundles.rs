@@ -1,4 +1,4 @@
-//! The bundles for groups of guests and for guests that the client names.
+//! Bundles for groups of guests and for guests given by id.
 
 use crate::support::internals::results::{
     ChangedSnapshot, CreatedSnapshot, DeletedGuest, GuestState,
@@ -11,7 +11,7 @@ const GROUPS: [(&str, u32, usize); 3] =
     [("admin", 5000, 5), ("vuln", 5100, 5), ("student", 5200, 1)];
 
 #[tokio::test]
-async fn groups_are_made_and_deleted() {
+async fn groups_are_created_and_deleted() {
     let lab = Lab::start(&["--small"]);
     for (group, first, count) in GROUPS {
         let answer = lab.ask(&format!("default/create-vms-{group}"), json!({})).await;
@@ -31,7 +31,7 @@ async fn groups_are_made_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_group_lives() {
+async fn power_states_and_snapshots_of_a_group() {
     let lab = Lab::start(&[]);
     let taken: Vec<CreatedSnapshot> = lab.all("snapshot/create-vms-vuln", json!({})).await;
     assert_eq!(taken.len(), 5);
@@ -46,7 +46,7 @@ async fn a_group_lives() {
         assert_eq!(ids, ["5100", "5101", "5102", "5103", "5104"]);
         assert!(states.iter().all(|vm| vm.vm_status == state), "{states:?}");
         assert_eq!(lab.state(5103).await, state);
-        assert_eq!(lab.state(5003).await, "running", "another group was reached");
+        assert_eq!(lab.state(5003).await, "running", "a guest of another group was changed");
     }
     let reverted: Vec<ChangedSnapshot> = lab.all("snapshot/revert-vms-vuln", json!({})).await;
     assert!(reverted.iter().all(|one| one.vm_snapshot_name == "before-exercise"));
@@ -55,7 +55,7 @@ async fn a_group_lives() {
 }
 
 #[tokio::test]
-async fn guests_by_their_ids() {
+async fn guests_by_id() {
     let lab = Lab::start(&[]);
     for (end, state) in [
         ("vm_ids/start", "running"),
@@ -74,7 +74,7 @@ async fn guests_by_their_ids() {
     let names: Vec<_> = deleted.iter().map(|vm| (vm.vm_id, &*vm.vm_name)).collect();
     assert_eq!(names, [(1024, "printer"), (1025, "kiosk")]);
     assert!(!lab.guests().await.contains(&1024));
-    // An id under another name is not deleted, and neither is the one beside it.
+    // If one id has another name, no guest is deleted.
     let vms = json!({ "vms": [{ "id": 1003, "name": "backup" }, { "id": "1012", "name": "x" }] });
     let refused = lab.ask("vm_ids/delete", vms).await;
     assert_eq!(refused.status, 500);

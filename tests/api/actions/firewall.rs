@@ -1,4 +1,4 @@
-//! The firewall of the datacenter, of a node and of a guest.
+//! The firewalls of the datacenter, of nodes and of guests.
 
 use crate::support::internals::results::{
     Alias, DatacenterFirewall, DeletedAlias, DeletedRule, GuestFirewall, NodeFirewall, Rule,
@@ -10,9 +10,9 @@ use crate::support::lab::{Lab, NODE};
 const RULES: &str = "qemu/1000/firewall/rules";
 
 #[tokio::test]
-async fn on_and_off() {
+async fn enabling_and_disabling() {
     let lab = Lab::start(&[]);
-    // The API host by its name and by the inventory's choice.
+    // With the API host given by name, and with the one from the inventory.
     let api_host = lab.proxmox.text("api_host");
     for (of_guest, of_node, of_datacenter, api_host, word, value) in [
         ("vm/enable", "node/enable", "datacenter/enable", api_host, "enabled", 1),

@@ -1,4 +1,4 @@
-//! Whole guests, their configuration and their snapshots.
+//! Guests, their configuration and their snapshots.
 
 use crate::support::internals::results::{
     ChangedSnapshot, ClonedGuest, CreatedGuest, CreatedSnapshot, DeletedGuest, GuestCdrom,
@@ -53,7 +53,7 @@ async fn power() {
 }
 
 #[tokio::test]
-async fn making_copying_and_deleting() {
+async fn creating_cloning_and_deleting() {
     let lab = Lab::start(&[]);
     let iso = json!({ "vm_iso": "local:iso/virtio-win-0.1.271.iso", "vm_id": 4200 });
     let (created, cloned) = tokio::join!(
@@ -79,7 +79,7 @@ async fn making_copying_and_deleting() {
         (&config["name"], &config["description"]),
         (&json!("cloned-box"), &json!("a copy of the template"))
     );
-    assert!(config.get("lock").is_none(), "the copy was answered before it was done");
+    assert!(config.get("lock").is_none(), "the response was sent before the clone was complete");
 
     let deleted: DeletedGuest = lab.guest("vm_id/delete", 4200).await;
     assert_eq!((deleted.vm_id, &*deleted.vm_name), (4200, "fresh-box"));
@@ -137,10 +137,10 @@ async fn snapshots() {
     assert_eq!(kept(&lab, 1000).await, Vec::<String>::new());
 }
 
-/// The habits of the published web UI: numbers for ids, booleans for integers, members that
-/// nobody reads, `as_json` where it has no effect.
+/// The published web UI sends numbers for ids, booleans for integers, unknown fields, and `as_json`
+/// where it has no effect.
 #[tokio::test]
-async fn habits_of_the_web_ui() {
+async fn requests_as_the_web_ui_sends_them() {
     let lab = Lab::start(&[]);
     let habits = json!({ "vm_id": 1000, "hosts": "all", "inventory": "hosts", "as_json": "true" });
     let rule = json!({ "vm_fw_enable": true, "vm_fw_pos": "0", "vm_id": 1000, "hosts": "all" });

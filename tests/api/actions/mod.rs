@@ -1,6 +1,6 @@
-//! Every action over HTTP, through the real ansible-runner, against a Proxmox that keeps what
-//! it is told and checks every request against Proxmox VE's own schema. What an operation
-//! answers is read as its published type, and what it changed is read back from Proxmox.
+//! Every action over HTTP, through the real ansible-runner, against a fake Proxmox that keeps state
+//! and validates each request with the schema of Proxmox VE. Results are parsed as the published
+//! type, and changes are read back from Proxmox.
 
 mod bundles;
 mod firewall;
@@ -10,10 +10,9 @@ mod refusals;
 
 use crate::support::internals::operations;
 
-/// Each operation that answers a result is asked for somewhere in these files, by the end of
-/// its path.
+/// Each operation with a result is called somewhere in these files, by the end of its path.
 #[test]
-fn no_operation_is_left_out() {
+fn every_operation_is_tested() {
     let files = [
         include_str!("bundles.rs"),
         include_str!("firewall.rs"),

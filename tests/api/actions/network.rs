@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::support::lab::Lab;
 
 #[tokio::test]
-async fn interfaces_of_a_node() {
+async fn node_interfaces() {
     let lab = Lab::start(&[]);
     let (listed, added, deleted) = tokio::join!(
         lab.one::<Vec<NodeInterface>>("node/list", json!({})),
@@ -22,7 +22,7 @@ async fn interfaces_of_a_node() {
     assert_eq!(bridge.ip_settings_cidr.as_deref(), Some("192.0.2.11/24"));
     assert_eq!((&*added.iface_name, added.iface_autostart), ("vmbr42", 1));
     assert_eq!(deleted.iface_name, "vmbr42");
-    // fakepve checks these two requests and keeps nothing of them.
+    // fakepve validates these two requests, but does not store the change.
     let sent = lab.asked("POST", "/nodes/px-testing/network").await;
     let members: BTreeSet<&str> = sent[0].split('&').collect();
     let wanted = [
@@ -38,9 +38,9 @@ async fn interfaces_of_a_node() {
 }
 
 #[tokio::test]
-async fn interfaces_of_a_guest() {
+async fn guest_interfaces() {
     let lab = Lab::start(&[]);
-    // A card of a guest that runs is changed at its next start only.
+    // A network card of a running guest is changed at the next start.
     let more = json!({
         "vm_id": 1003,
         "iface_trunks": true, "iface_rate": 2.5, "iface_queues": 2, "iface_mtu": 1400,

@@ -1,4 +1,4 @@
-//! A request that Proxmox refuses is a failed run whose error is Proxmox's own words.
+//! A request that Proxmox rejects fails the run with the error message of Proxmox.
 
 use serde_json::{Value, json};
 
@@ -7,11 +7,11 @@ use crate::support::lab::Lab;
 
 const WORDS: &str = "Permission check failed (/vms, VM.Audit)";
 
-/// How many runs are asked for at once; the machine has few cores.
+/// The number of concurrent runs; CI has few cores.
 const AT_ONCE: usize = 4;
 
 #[tokio::test]
-async fn every_action_says_what_proxmox_said() {
+async fn every_action_reports_the_error_of_proxmox() {
     use futures_util::{StreamExt, stream};
     let lab = Lab::start(&[]);
     lab.fault(json!({ "answer": { "status": 403, "message": WORDS } })).await;
@@ -22,7 +22,7 @@ async fn every_action_says_what_proxmox_said() {
         let body = Value::Object(operation.example.unwrap());
         let answer = lab.server.json(&operation.method, operation.path, &body).await;
         assert_eq!(answer.status, 500, "{}: {}", operation.path, answer.text);
-        // A look-up that fails starts no run, and so has no result and no log.
+        // A failed look-up starts no run, so there is no result and no log.
         let body = answer.json();
         let said = body["error"].as_str().or(body["detail"].as_str()).unwrap_or_default();
         let bundle = operation.path.contains("/vm_ids/");
@@ -37,7 +37,7 @@ async fn every_action_says_what_proxmox_said() {
 }
 
 #[tokio::test]
-async fn operations_that_look_up_a_guest_first() {
+async fn operations_that_look_up_a_guest_report_failures() {
     let lab = Lab::start(&[]);
     let cases = [
         ("vm_id/delete", json!({ "vm_id": "1001" }), "VM 1001 is running - destroy failed"),
@@ -73,7 +73,7 @@ async fn operations_that_look_up_a_guest_first() {
 }
 
 #[tokio::test]
-async fn requests_that_proxmox_finds_wrong() {
+async fn requests_that_proxmox_rejects() {
     let lab = Lab::start(&[]);
     let cases = [
         ("vm_id/start", json!({ "vm_id": "1000" }), "VM 1000 already running"),

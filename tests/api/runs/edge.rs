@@ -52,7 +52,7 @@ impl Edge {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_a_request_is_closed() {
+async fn an_incomplete_request_times_out() {
     let edge = Edge::start(&[("RANGE42_HEADER_TIME_LIMIT", "1"), ("RANGE42_BODY_TIME_LIMIT", "1")]);
     assert_eq!(edge.raw("POST /v0/admin/proxmox/vms/list HTTP/1.1\r\nhost: x\r\n").await, "");
     let head =
@@ -65,7 +65,7 @@ async fn half_a_request_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kept_connection_is_closed_when_it_is_idle_for_too_long() {
+async fn an_idle_connection_times_out() {
     let edge = Edge::start(&[("RANGE42_KEEP_ALIVE", "1")]);
     let mut stream = edge.connect().await;
     let mut part = [0; 1000];
@@ -78,7 +78,7 @@ async fn a_kept_connection_is_closed_when_it_is_idle_for_too_long() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_may_be_neither_large_nor_deep() {
+async fn bodies_are_limited_in_size_and_depth() {
     let edge = Edge::start(&[("RANGE42_MAX_BODY", "2000")]);
     let large = json!({ "proxmox_node": "x".repeat(3000) });
     let answer = edge.server.request("POST", LIST, &large).send().await.unwrap();
@@ -91,7 +91,7 @@ async fn a_body_may_be_neither_large_nor_deep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_goes_away_leaves_a_line_in_the_log() {
+async fn disconnected_clients_are_logged() {
     let mut edge = Edge::start(&[("RANGE42_SHUTDOWN_WAIT", "0")]);
     let held = json!({ "events": [], "lookup_events": [], "rc": 0, "lookup_rc": 0, "hold": true });
     write(&edge.dir.path().join("runs/stub.json"), &held.to_string());
@@ -127,7 +127,7 @@ async fn a_client_that_goes_away_leaves_a_line_in_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_connection_too_many_is_told_so() {
+async fn connections_over_the_limit_are_rejected() {
     let edge = Edge::start(&[("RANGE42_MAX_CONNECTIONS", "2")]);
     let head = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
     let (mut first, mut second) = (edge.connect().await, edge.connect().await);

@@ -34,7 +34,7 @@ async fn holds(mut condition: impl FnMut() -> bool, otherwise: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_that_was_answered_outlives_the_server() {
+async fn an_accepted_cancel_survives_a_kill_of_the_server() {
     let (dir, env) = project(|_, _| {});
     write(&dir.path().join("runs/stub.json"), &deaf().to_string());
     let mut server = ServerProcess::start(&env);
@@ -58,7 +58,7 @@ async fn a_cancel_that_was_answered_outlives_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_time_limit_and_the_shutdown_are_kept_too() {
+async fn time_limit_and_shutdown_survive_a_kill_of_the_server() {
     for (limit, ending) in [("1", "time_limit"), ("600", "shutdown")] {
         let server = StubServer::start(|_, env| {
             env.insert("RANGE42_RUN_TIME_LIMIT".to_owned(), limit.to_owned());

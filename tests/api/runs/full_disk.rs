@@ -21,7 +21,7 @@ async fn list(server: &ServerProcess) -> (StatusCode, Value) {
 }
 
 #[tokio::test]
-async fn it_is_an_answer_with_a_reason() {
+async fn a_full_disk_is_reported_with_a_reason() {
     let (dir, mut env) = project(|_, _| {});
     let disk = dir.path().canonicalize().unwrap().join("disk");
     fs::create_dir(&disk).unwrap();

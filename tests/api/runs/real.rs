@@ -142,7 +142,7 @@ fn is_final(run: &Value) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_goes_away_changes_nothing() {
+async fn a_run_continues_if_its_client_disconnects() {
     let lab = Lab::new();
     let server = lab.start();
     let body = json!({ "proxmox_node": "px-testing", "hosts": "one" });
@@ -191,14 +191,14 @@ async fn cancel_with(engine: &str) {
     assert!(run["explanation"].as_str().unwrap().contains("Proxmox"), "{run:#}");
     let again = server.request("POST", &path, &Value::Null).send().await.unwrap();
     assert_eq!(again.status(), 409);
-    // What modules and the rehearsal unpack is theirs to remove, which a killed one does not.
+    // What modules and the warm-up unpack is theirs to remove, which a killed one does not.
     server.signal(Signal::TERM);
     assert_eq!(server.wait(), Some(0));
     assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_past_its_time_is_ended() {
+async fn a_run_that_exceeds_the_time_limit_is_ended() {
     let lab = Lab::new().with("RANGE42_RUN_TIME_LIMIT", "4");
     let server = lab.start();
     let body = json!({ "proxmox_node": "px-testing", "hosts": "all" });
@@ -215,12 +215,12 @@ async fn a_run_past_its_time_is_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_server_leaves_is_settled_at_the_next_start() {
+async fn runs_of_a_killed_server_are_recovered() {
     killed_with("process").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_server_leaves_of_the_warm_engine_is_settled_too() {
+async fn warm_runs_of_a_killed_server_are_recovered() {
     killed_with("warm").await;
 }
 
@@ -306,7 +306,7 @@ async fn sigterm_waits_and_then_ends_the_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sighup_is_a_shutdown_unless_the_server_was_to_ignore_it() {
+async fn sighup_shuts_down_unless_ignored_at_start() {
     let lab = Lab::new();
     let mut server = lab.start();
     let held = server.begin("held").await;
@@ -327,7 +327,7 @@ async fn sighup_is_a_shutdown_unless_the_server_was_to_ignore_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_hurries_the_end() {
+async fn a_second_signal_skips_the_wait() {
     let lab = Lab::new().with("RANGE42_SHUTDOWN_WAIT", "600").with("RANGE42_MAX_RUNS", "1");
     let mut server = lab.start();
     let slow = server.begin("slow").await;
@@ -397,7 +397,7 @@ async fn the_same_delete_three_times_is_one_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_printed_secret_is_kept_nowhere() {
+async fn a_printed_secret_is_not_stored() {
     let lab = Lab::new().with("RANGE42_LOG", "debug");
     let mut server = lab.start();
     let body = json!({ "proxmox_node": "px-testing", "hosts": "all" });
@@ -428,7 +428,7 @@ async fn a_printed_secret_is_kept_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_of_20_mb_is_kept_whole_and_costs_little_memory() {
+async fn a_log_of_20_mb_is_stored_completely_with_little_memory() {
     let lab = Lab::new();
     let server = lab.start();
     let run = server.begin("loud").await;

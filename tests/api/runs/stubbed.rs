@@ -99,7 +99,7 @@ fn is(state: &'static str) -> impl Fn(&Value) -> bool {
 }
 
 #[tokio::test]
-async fn who_does_not_want_to_wait_hears_where_to_look() {
+async fn respond_async_returns_the_location_of_the_run() {
     let server = limited(&[]);
     let client = &server.client;
     let body = guest(100);
@@ -126,7 +126,7 @@ async fn who_does_not_want_to_wait_hears_where_to_look() {
 }
 
 #[tokio::test]
-async fn the_queue_is_bounded_and_says_what_each_waits_for() {
+async fn the_queue_is_bounded_and_reports_why_runs_wait() {
     let server = limited(&[("RANGE42_MAX_RUNS", "1"), ("RANGE42_MAX_QUEUE", "1")]);
     let client = &server.client;
     let first = begin(client, START, &guest(100)).await;
@@ -150,7 +150,7 @@ async fn the_queue_is_bounded_and_says_what_each_waits_for() {
 }
 
 #[tokio::test]
-async fn changes_of_one_guest_wait_for_one_another() {
+async fn changes_of_the_same_guest_wait_for_each_other() {
     let server = limited(&[("RANGE42_MAX_RUNS", "9")]);
     let client = &server.client;
     let first = begin(client, START, &guest(100)).await;
@@ -176,7 +176,7 @@ async fn changes_of_one_guest_wait_for_one_another() {
 }
 
 #[tokio::test]
-async fn the_same_deletion_or_bundle_joins_the_one_at_work() {
+async fn an_equal_deletion_or_bundle_joins_the_active_run() {
     let server = limited(&[]);
     let client = &server.client;
     for (method, path, body) in [
@@ -226,7 +226,7 @@ async fn the_same_deletion_or_bundle_joins_the_one_at_work() {
 }
 
 #[tokio::test]
-async fn a_deletion_does_not_join_one_before_a_change_that_came_between() {
+async fn a_deletion_does_not_join_across_another_change() {
     let server = limited(&[]);
     let client = &server.client;
     let delete = async |id: u32| {
@@ -247,7 +247,7 @@ async fn a_deletion_does_not_join_one_before_a_change_that_came_between() {
 }
 
 #[tokio::test]
-async fn bundles_on_the_same_host_wait_for_one_another_however_it_is_named() {
+async fn bundles_on_the_same_host_wait_for_each_other() {
     let server = limited(&[("RANGE42_MAX_RUNS", "9")]);
     let client = &server.client;
     let docker = "/v0/admin/run/bundles/core/linux/ubuntu/install/docker";
@@ -285,7 +285,7 @@ async fn bundles_on_the_same_host_wait_for_one_another_however_it_is_named() {
 }
 
 #[tokio::test]
-async fn every_answer_about_a_run_names_it() {
+async fn responses_about_a_run_have_its_id() {
     let server = limited(&[]);
     let client = &server.client;
     let begun = begin(client, START, &guest(100)).await;
@@ -354,7 +354,7 @@ async fn runs_are_listed_by_page_and_by_filter() {
 }
 
 #[tokio::test]
-async fn a_run_at_work_is_not_deleted_and_a_late_success_stays_canceled() {
+async fn an_active_run_cannot_be_deleted_and_a_late_success_stays_canceled() {
     let server = limited(&[]);
     let client = &server.client;
     let mut late = held();
@@ -415,7 +415,7 @@ async fn events(
 }
 
 #[tokio::test]
-async fn the_stream_replays_and_follows_without_gap_or_double() {
+async fn the_stream_replays_and_follows_without_gaps_or_duplicates() {
     let server = limited(&[]);
     let client = server.client.clone();
     let begun = begin(&client, START, &guest(100)).await;
@@ -452,7 +452,7 @@ async fn the_stream_replays_and_follows_without_gap_or_double() {
 }
 
 #[tokio::test]
-async fn a_password_that_comes_back_is_hidden() {
+async fn passwords_in_results_are_redacted() {
     let server = limited(&[("VAULT_PASSWORD", "vault \"word\"")]);
     let secret = "Pass.word_42";
     let escaped = json!({ "a": "vault \"word\"" }).to_string();
@@ -479,7 +479,7 @@ async fn a_password_that_comes_back_is_hidden() {
 
 /// A secret may be equal to anything: the number of an event, the name of a member, a count.
 #[tokio::test]
-async fn no_secret_costs_an_event_or_a_result() {
+async fn redaction_loses_no_event_or_result() {
     for secret in ["101", "vm_list", "event", "stdout", "res", "runner_on_ok", "event_data"] {
         let server = limited(&[("VAULT_PASSWORD", secret)]);
         let numbered = |number: u32| {
@@ -508,7 +508,7 @@ async fn no_secret_costs_an_event_or_a_result() {
 }
 
 #[tokio::test]
-async fn every_published_path_of_the_runs_answers() {
+async fn every_published_path_of_runs_is_routed() {
     let server = limited(&[]);
     release(&server);
     let answer = server.client.json("POST", LIST, &json!({ "proxmox_node": "px" })).await;

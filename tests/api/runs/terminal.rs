@@ -65,7 +65,7 @@ async fn a_run_is_followed_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_is_canceled_and_who_follows_it_hears_so() {
+async fn a_run_is_canceled_and_followed_from_the_command_line() {
     let (_dir, server) = server();
     let id = begin(&server).await;
     server.run_when(&json!(id), |run| run["job_events"] == 3).await;

@@ -28,7 +28,7 @@ fn with(settings: &[(&str, &str)]) -> StubServer {
 }
 
 #[tokio::test]
-async fn a_data_dir_is_one_servers() {
+async fn a_data_dir_cannot_be_shared() {
     let server = with(&[]);
     let (_dir, mut env) = project(|_, _| {});
     let data = server.dir.path().join("data").display().to_string();
@@ -39,7 +39,7 @@ async fn a_data_dir_is_one_servers() {
 }
 
 #[tokio::test]
-async fn a_locked_history_holds_up_nothing() {
+async fn a_locked_history_does_not_delay_runs() {
     let server = with(&[]);
     let file = server.dir.path().join("data/history.sqlite3");
     let other = rusqlite::Connection::open(&file).unwrap();
@@ -73,7 +73,7 @@ async fn a_locked_history_holds_up_nothing() {
 }
 
 #[tokio::test]
-async fn a_damaged_history_is_put_aside() {
+async fn a_damaged_history_is_quarantined() {
     let server = StubServer::start(|path, _| {
         write(&path.join("data/history.sqlite3"), &"not a database ".repeat(100));
     });
@@ -90,7 +90,7 @@ async fn a_damaged_history_is_put_aside() {
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_be_kept_is_said_and_a_run_that_cannot_be_prepared_too() {
+async fn failures_to_write_a_log_or_prepare_a_run_are_reported() {
     let server = with(&[]);
     let logs = server.dir.path().join("data/logs");
     fs::remove_dir(&logs).unwrap();
@@ -148,7 +148,7 @@ impl Locked {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_run_left_stays_until_its_end_is_written() {
+async fn the_directory_of_a_run_is_kept_until_its_end_is_written() {
     let locked = Locked::with("BEGIN EXCLUSIVE").await;
     // Reading is possible, so the server starts; that the run has ended cannot be written.
     let mut server = ServerProcess::start(&locked.env);
@@ -165,7 +165,7 @@ async fn what_a_run_left_stays_until_its_end_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_the_history_never_heard_of_is_known_after_a_kill() {
+async fn a_run_missing_in_the_history_is_recovered_after_a_kill() {
     let (dir, env) = project(|_, _| {});
     let held = json!({ "events": [], "rc": 0, "hold": true, "late": true });
     write(&dir.path().join("runs/stub.json"), &held.to_string());
@@ -190,7 +190,7 @@ async fn a_run_that_the_history_never_heard_of_is_known_after_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_history_that_stays_locked_is_an_end_with_a_reason() {
+async fn a_start_with_a_locked_history_fails_with_a_reason() {
     let lock = "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE";
     let locked = Locked::with(lock).await;
     let mut command = Command::new(env!("CARGO_BIN_EXE_range42-backend-api"));
@@ -204,7 +204,7 @@ async fn a_history_that_stays_locked_is_an_end_with_a_reason() {
 
 /// A history whose pages are damaged and whose header is whole, and the logs of its runs.
 #[tokio::test]
-async fn what_is_damaged_further_inside_is_put_aside_with_all_that_belongs_to_it() {
+async fn a_partly_damaged_history_is_quarantined_with_its_files() {
     let (dir, env) = project(|_, _| {});
     let data = dir.path().join("data");
     let names = |folder: &str| -> Vec<String> {
@@ -262,7 +262,7 @@ impl Engine for Faulty {
 }
 
 #[tokio::test]
-async fn a_fault_of_the_server_is_an_end_like_another() {
+async fn an_internal_error_ends_the_run() {
     let (dir, env) = project(|_, _| {});
     let settings = Settings::from_map(&env).unwrap_or_else(|e| panic!("{e}"));
     let built =
@@ -294,7 +294,7 @@ impl Engine for Silent {
 }
 
 #[tokio::test]
-async fn what_a_failed_start_may_have_started_is_ended() {
+async fn processes_of_a_failed_launch_are_ended() {
     type Way = fn(std::io::Error) -> LaunchError;
     let ways: [(Way, &str); 2] =
         [(LaunchError::Unknown, "unknown"), (LaunchError::NothingStarted, "failed")];
@@ -314,7 +314,7 @@ async fn what_a_failed_start_may_have_started_is_ended() {
 }
 
 #[tokio::test]
-async fn old_runs_go_with_their_logs() {
+async fn old_runs_are_deleted_with_their_logs() {
     let server = with(&[("RANGE42_HISTORY_RUNS", "2")]);
     let mut ids = Vec::new();
     for _ in 0..4 {
@@ -339,7 +339,7 @@ async fn old_runs_go_with_their_logs() {
 }
 
 #[tokio::test]
-async fn the_server_says_how_it_is() {
+async fn health_checks_and_metrics_report_the_state() {
     let server = with(&[("RANGE42_MAX_RUNS", "1")]);
     assert_eq!(server.client.get("/healthz").await.status, 200);
     let ready = server.client.get("/readyz").await;

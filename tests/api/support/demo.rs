@@ -1,4 +1,4 @@
-//! The real things: the venvs of scripts/set-up, the fake Proxmox, servers that use them.
+//! The venvs of scripts/set-up, the fake Proxmox, and servers that use them.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -10,12 +10,12 @@ use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The repository.
+/// The root of the repository.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Makes `.venv` and `.venv-demo` where they are missing, once per test binary.
+/// Creates `.venv` and `.venv-demo` if they are missing, once per test binary.
 pub fn set_up() {
     static DONE: OnceLock<()> = OnceLock::new();
     DONE.get_or_init(|| {
@@ -24,30 +24,30 @@ pub fn set_up() {
     });
 }
 
-/// A program of the runs' venv, such as `ansible-vault`.
+/// A program of `.venv`, such as `ansible-vault`.
 pub fn venv(program: &str) -> PathBuf {
     set_up();
     root().join(".venv/bin").join(program)
 }
 
-/// A fake Proxmox over TLS, which ends with this value.
+/// A fake Proxmox over TLS, stopped when dropped.
 pub struct DemoProxmox {
-    /// What it printed when it was ready: `api_host`, `node`, `inventory`, `control`, …
+    /// What it prints when ready: `api_host`, `node`, `inventory`, `control`, …
     pub ready: Value,
     http: reqwest::Client,
     process: Child,
-    // Closing it tells the process to end, also where a test is killed.
+    // Closing its stdin stops the process, even if the test is killed.
     _alive: ChildStdin,
     _dir: TempDir,
 }
 
 impl DemoProxmox {
-    /// Starts one on a free port and waits until it answers.
+    /// Starts one on a free port and waits until it is ready.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// Starts one with further options of demo/proxmox.py.
+    /// Starts one with additional options of demo/proxmox.py.
     pub fn start_with(options: &[&str]) -> Self {
         set_up();
         let dir = tempfile::tempdir().unwrap();
@@ -72,17 +72,18 @@ impl DemoProxmox {
         Self { ready, http: http.build().unwrap(), process, _alive: alive, _dir: dir }
     }
 
-    /// The inventory dir that points at it.
+    /// The inventory directory for it.
     pub fn inventory(&self) -> PathBuf {
         self.text("inventory").into()
     }
 
-    /// A member of what it printed.
+    /// A field of what it printed.
     pub fn text(&self, member: &str) -> &str {
         self.ready[member].as_str().unwrap()
     }
 
-    /// Asks Proxmox itself, with the inventory's token. `path` is what follows `/api2/json`.
+    /// Sends a request to the Proxmox API with the inventory's token. `path` is relative to
+    /// `/api2/json`.
     pub async fn api(&self, method: Method, path: &str, form: &[(&str, &str)]) -> Value {
         let url = format!("https://{}/api2/json{path}", self.text("api_host"));
         let (user, id) = (self.text("user"), self.text("token_id"));
@@ -97,7 +98,7 @@ impl DemoProxmox {
         serde_json::from_str::<Value>(&text).unwrap()["data"].take()
     }
 
-    /// Asks for what the demo can do beside Proxmox's own API; demo/README.md has it.
+    /// Sends a request to the demo's control API; see demo/README.md.
     pub async fn control(&self, method: Method, path: &str, body: &Value) -> Value {
         let url = format!("{}{path}", self.text("control"));
         let answer = self.http.request(method, url).json(body).send().await.unwrap();
@@ -112,8 +113,8 @@ impl Drop for DemoProxmox {
     }
 }
 
-/// Settings of a server with the real runner, this repository's playbooks, and folders of its
-/// own below `dir`.
+/// Settings of a server with the real runner, the playbooks of this repository, and its own
+/// directories below `dir`.
 pub fn settings(dir: &Path, inventory: &Path) -> HashMap<String, String> {
     let path = |path: &Path| path.display().to_string();
     HashMap::from([
@@ -121,7 +122,7 @@ pub fn settings(dir: &Path, inventory: &Path) -> HashMap<String, String> {
         ("API_BACKEND_INVENTORY_DIR".to_owned(), path(inventory)),
         ("API_BACKEND_PUBLIC_PLAYBOOKS_DIR".to_owned(), path(&root().join("playbooks"))),
         ("RANGE42_RUNNER".to_owned(), path(&venv("ansible-runner"))),
-        // The warm engine has tests of its own; loading it for one run each would take longer.
+        // Preloading the warm engine takes longer than a single run; it has tests of its own.
         ("RANGE42_ENGINE".to_owned(), "process".to_owned()),
         ("RANGE42_DATA_DIR".to_owned(), path(&dir.join("data"))),
         ("RANGE42_RUNS_DIR".to_owned(), path(&dir.join("data/runs"))),

@@ -8,7 +8,7 @@ use super::internals;
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(internals::openapi_document);
 
-/// An operation with a body that fits it.
+/// An operation and a valid body.
 #[derive(Debug, Clone)]
 pub struct Example {
     pub method: String,
@@ -18,7 +18,7 @@ pub struct Example {
     pub schema: Value,
 }
 
-/// All operations that read a body. The name in a path is the documented one.
+/// All operations with a body. Path parameters have their documented example.
 pub fn examples() -> Vec<Example> {
     let mut all = Vec::new();
     for (path, item) in DOCUMENT["paths"].as_object().unwrap() {
@@ -36,7 +36,7 @@ pub fn examples() -> Vec<Example> {
     all
 }
 
-/// The example of the operation whose path ends so.
+/// The example of the operation whose path ends with `end`.
 pub fn example(end: &str) -> Example {
     let mut found = examples().into_iter().filter(|example| example.path.ends_with(end));
     let first = found.next().unwrap_or_else(|| panic!("no operation {end}"));
@@ -55,7 +55,7 @@ fn with_names(path: &str, parameters: &Value) -> String {
 }
 
 impl Example {
-    /// JSON pointers to every text that the body can have, also where the example has none.
+    /// JSON pointers to all string fields of the schema, including those missing in the example.
     pub fn texts(&self) -> Vec<String> {
         let mut found = Vec::new();
         collect_texts(&self.schema, &self.body, String::new(), &mut found);
@@ -94,7 +94,7 @@ fn collect_texts(schema: &Value, value: &Value, pointer: String, found: &mut Vec
     }
 }
 
-/// The schema behind a reference, behind what is added to it, and behind "or null".
+/// Resolves references, `allOf` and "or null" in a schema.
 fn resolved(schema: &Value) -> &Value {
     if let Some(reference) = schema["$ref"].as_str() {
         return resolved(DOCUMENT.pointer(&reference[1..]).unwrap());

@@ -1,5 +1,5 @@
-//! What the tests take from inside the library, beside its binary and HTTP. No other file of the
-//! tests names a module of the library, so that a module that moves changes this file only.
+//! The parts of the library that tests use directly, rather than through the binary or HTTP. No
+//! other test file names a module of the library, so that moving a module changes only this file.
 
 use std::time::Duration;
 
@@ -37,12 +37,12 @@ use range42_backend_api::operations::OPERATIONS;
 use range42_backend_api::operations::{Answer, PlaybookFile, Work};
 use range42_backend_api::runs::look_up;
 
-/// A row of the table of operations.
+/// An operation.
 pub struct Operation {
     pub id: String,
     pub method: String,
     pub path: &'static str,
-    /// The action whose values are the result, for operations that answer one.
+    /// The action whose values are the result, for operations that have one.
     pub action: Option<&'static str>,
     /// A body that works on a fresh demo.
     pub example: Option<Map<String, Value>>,
@@ -63,7 +63,7 @@ pub fn operations() -> Vec<Operation> {
     rows.collect()
 }
 
-/// The files below `bundles/` that operations name.
+/// The files below `bundles/` that operations run.
 pub fn bundle_files() -> Vec<String> {
     let files = OPERATIONS.iter().flat_map(|row| match &row.work {
         Work::Playbook(work) if work.root.folder() == "bundles" => match work.file {
@@ -78,22 +78,22 @@ pub fn bundle_files() -> Vec<String> {
     files.collect()
 }
 
-/// The OpenAPI document of the code, which is what `openapi` prints.
+/// The OpenAPI document, as `openapi` prints it.
 pub fn openapi_document() -> Value {
     openapi::document()
 }
 
-/// The same as the text that is committed.
+/// The OpenAPI document as text, which is committed.
 pub fn openapi_text() -> String {
     openapi::text(Version::V3_1)
 }
 
-/// What job events report under `key`; an error says which event is damaged.
+/// The values that job events report under `key`, or which event is damaged.
 pub fn results(events: &Value, key: &str) -> serde_json::Result<Vec<Value>> {
     Ok(events::extract(&job_events(events)?, key))
 }
 
-/// The lines that job events print, kept one event after the other and read as a whole.
+/// The log lines of job events.
 pub fn log_lines(events: &Value) -> serde_json::Result<Vec<String>> {
     let printed = job_events(events)?.into_iter().filter_map(|event| event.stdout);
     let kept: Vec<String> =
@@ -105,13 +105,12 @@ fn job_events(events: &Value) -> serde_json::Result<Vec<JobEvent>> {
     serde_json::from_value(events.clone())
 }
 
-/// The name of the guest `vm_id` in what a list of guests reported.
+/// The name of the guest `vm_id` in a reported list of guests.
 pub fn name_of_guest(listed: &[Value], vm_id: &str) -> Option<Value> {
     look_up::find(listed, vm_id).map(|found| found.name)
 }
 
-/// What a body's `value` becomes where `document` has this `schema`, or the kind of the first
-/// error.
+/// Coerces `value` with a schema of `document`; returns the value or the kind of the first error.
 pub fn read_laxly(document: &Value, schema: &Value, value: &Value) -> Result<Value, &'static str> {
     let rule = Rule::compile(document, schema);
     let mut errors = Errors::default();
@@ -122,12 +121,12 @@ pub fn read_laxly(document: &Value, schema: &Value, value: &Value) -> Result<Val
     }
 }
 
-/// Waits until the history on disk has all that happened.
+/// Waits until all changes are written to the history.
 pub async fn history_is_written(app: &App) {
     app.runs.flush_history(Duration::from_secs(60)).await;
 }
 
-/// Ends all runs, as a server does that ends.
+/// Ends all runs, as on shutdown.
 pub fn end_all_runs(app: &App) {
     app.runs.cancel_all(Stop::Gently);
 }

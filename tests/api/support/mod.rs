@@ -1,4 +1,4 @@
-//! What the tests share: servers in temporary folders, with a stub or the real runner.
+//! Shared test support: servers in temporary directories, with a stub or the real runner.
 
 pub mod contract;
 pub mod demo;
@@ -11,8 +11,8 @@ pub mod stub;
 
 use std::process::Command;
 
-/// The first of these commands that is installed. A test never passes because its program is
-/// missing: without one it fails, and README says what the tests need.
+/// Returns the first of these commands that is installed. A missing program fails the test rather
+/// than skipping it; README.md lists the requirements.
 pub fn installed(commands: &[&'static [&'static str]]) -> &'static [&'static str] {
     let answers = |command: &[&str]| {
         let answer = Command::new(command[0]).args(&command[1..]).arg("--version").output();

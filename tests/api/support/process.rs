@@ -1,4 +1,4 @@
-//! The binary as a process of its own: killed, signalled, called over a socket.
+//! The server binary as a separate process, with signals and a socket.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-/// A server that listens on a port of the system's choice.
+/// A server process on a port chosen by the system, killed when dropped.
 pub struct ServerProcess {
     child: Child,
     /// `http://127.0.0.1:PORT`.
@@ -26,16 +26,15 @@ impl ServerProcess {
         Self::start_by(Command::new(env!("CARGO_BIN_EXE_range42-backend-api")), env)
     }
 
-    /// Starts one by a program that replaces itself by it, such as `nohup`.
+    /// Starts one through a program that executes it, such as `nohup`.
     pub fn start_with(program: &str, env: &HashMap<String, String>) -> Self {
         let mut command = Command::new(program);
         command.arg(env!("CARGO_BIN_EXE_range42-backend-api"));
         Self::start_by(command, env)
     }
 
-    /// Starts one on a disk of its own for `folder`, of so many bytes. Others see the disk in
-    /// the folder that [`Self::own_view_of`] names. It takes
-    /// namespaces of users and mounts, which the system must allow.
+    /// Starts one with a separate file system of `bytes` bytes mounted at `folder`, which is visible
+    /// to others at [`Self::own_view_of`]. Requires user and mount namespaces.
     pub fn start_on_disk(folder: &Path, bytes: u64, env: &HashMap<String, String>) -> Self {
         let namespace = ["--user", "--map-root-user", "--mount"];
         let mount = "mount -t tmpfs -o size=\"$1\" none \"$0\"";
@@ -45,13 +44,13 @@ impl ServerProcess {
         Self::start_by(command, env)
     }
 
-    /// Where the rest of the system finds a folder as this server sees it.
+    /// The path at which other processes see a directory of this server's mount namespace.
     pub fn own_view_of(&self, folder: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.pid()));
         root.join(folder.strip_prefix("/").unwrap())
     }
 
-    /// Starts one by a command of the caller's.
+    /// Starts one with the given command.
     pub fn start_by(mut command: Command, env: &HashMap<String, String>) -> Self {
         let mut child = command
             .envs(env)
@@ -81,14 +80,14 @@ impl ServerProcess {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Kills the process, and nothing that it has started.
+    /// Kills the process, but not its children.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
-        // What it has started may keep the log open.
+        // Its children may keep the log open, so do not wait for the reader.
         self.child.wait().unwrap();
     }
 
-    /// Waits for the end of the process and answers its exit code.
+    /// Waits for the process to exit and returns its exit code.
     pub fn wait(&mut self) -> Option<i32> {
         let status = self.child.wait().unwrap();
         self.reader.take().map(JoinHandle::join);
@@ -100,18 +99,18 @@ impl ServerProcess {
         self.child.id()
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// A request with a JSON body.
+    /// Builds a request with a JSON body.
     pub fn request(&self, method: &str, path: &str, body: &Value) -> reqwest::RequestBuilder {
         let method = method.parse().unwrap();
         http().request(method, format!("{}{path}", self.url)).json(body)
     }
 
-    /// Starts a bundle and does not wait for it. Answers the run.
+    /// Starts a bundle without waiting for it, and returns the run.
     pub async fn begin(&self, bundle: &str) -> Value {
         let body = json!({ "proxmox_node": "px-testing", "hosts": "all" });
         let path = format!("/v0/admin/run/bundles/{bundle}/run");
@@ -121,14 +120,14 @@ impl ServerProcess {
         answer.json().await.unwrap()
     }
 
-    /// `GET` of JSON.
+    /// Sends `GET` and parses the JSON response.
     pub async fn get(&self, path: &str) -> Value {
         let answer = http().get(format!("{}{path}", self.url)).send().await.unwrap();
         let (status, text) = (answer.status(), answer.text().await.unwrap());
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path}: {status} {text}"))
     }
 
-    /// Waits until this engine would start the next run.
+    /// Waits until the server would start the next run with this engine.
     pub async fn engine_serves(&self, engine: &str) {
         let begun = std::time::Instant::now();
         loop {
@@ -142,12 +141,12 @@ impl ServerProcess {
         }
     }
 
-    /// A run by its id.
+    /// Gets a run by id.
     pub async fn run(&self, id: &Value) -> Value {
         self.get(&format!("/v0/admin/runs/{}", id.as_str().unwrap())).await
     }
 
-    /// Waits until a run fits, by the server's own stream of its events.
+    /// Waits until a run matches, following its event stream.
     pub async fn run_when(&self, id: &Value, fits: impl Fn(&Value) -> bool) -> Value {
         let path = format!("/v0/admin/runs/{}/events", id.as_str().unwrap());
         let mut stream = http().get(format!("{}{path}", self.url)).send().await.unwrap();
@@ -159,12 +158,12 @@ impl ServerProcess {
                 }
                 if stream.chunk().await.unwrap().is_none() {
                     let run = self.run(id).await;
-                    assert!(fits(&run), "the run ended otherwise: {run:#}");
+                    assert!(fits(&run), "the run ended in another state: {run:#}");
                     return run;
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(120), wait).await.expect("it takes too long")
+        tokio::time::timeout(Duration::from_secs(120), wait).await.expect("timed out")
     }
 }
 
@@ -175,7 +174,7 @@ impl Drop for ServerProcess {
     }
 }
 
-/// Reads the log up to the line that says the address.
+/// Reads the log up to the line with the address.
 fn ready(lines: &mut BufReader<ChildStderr>, log: &Mutex<String>) -> String {
     loop {
         let mut line = String::new();
@@ -189,13 +188,13 @@ fn ready(lines: &mut BufReader<ChildStderr>, log: &Mutex<String>) -> String {
     }
 }
 
-/// A client that waits as long as it takes.
+/// A client without a timeout.
 pub fn http() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
-/// The processes that carry the run's id, or any run's.
+/// The processes that have the run's id in their environment.
 pub fn processes_of(id: &str) -> Vec<String> {
     let wanted = format!("RANGE42_RUN_ID={id}");
     let entries = std::fs::read_dir("/proc").unwrap().flatten();

@@ -1,4 +1,4 @@
-//! Calling a server in-process.
+//! A server in the test's process.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct Client {
     pub app: Arc<App>,
 }
 
-/// An answer, read to its end.
+/// A response with its complete body.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -29,25 +29,25 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body as JSON; null where it is not JSON.
+    /// The body as JSON, or null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or(Value::Null)
     }
 }
 
 impl Client {
-    /// A server with these settings. It must be called inside of a tokio runtime.
+    /// Creates a server with these settings. Must be called within a tokio runtime.
     pub fn new(env: &HashMap<String, String>) -> Self {
         let settings = Settings::from_map(env).unwrap_or_else(|e| panic!("{e}"));
         Self::of(internals::build(settings).unwrap_or_else(|e| panic!("{e}")))
     }
 
-    /// A server that has been built already.
+    /// Wraps a server that is already built.
     pub fn of(built: Arc<App>) -> Self {
         Self { router: internals::router(built.clone()), app: built }
     }
 
-    /// Listens on a port of the system's choice. Answers `http://127.0.0.1:PORT`.
+    /// Listens on a port chosen by the system, and returns `http://127.0.0.1:PORT`.
     pub async fn serve(&self) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -56,12 +56,12 @@ impl Client {
         format!("http://{address}")
     }
 
-    /// Sends a request and leaves the body of the answer to be read.
+    /// Sends a request without reading the body of the response.
     pub async fn open(&self, request: Request<Body>) -> Response {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
-    /// Sends a request.
+    /// Sends a request and reads the whole response.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.open(request).await;
         let (parts, body) = response.into_parts();

@@ -1,4 +1,4 @@
-//! A server whose runner is the stub of `stub-runner`.
+//! A server whose runner is the stub `stub-runner`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,21 +10,22 @@ use tempfile::TempDir;
 use super::internals;
 use super::server::Client;
 
-/// Every playbook that an operation names, each a file that says where it stood.
+/// The playbooks that operations run; each stub file contains its own path.
 pub const PLAYBOOKS: [&str; 2] = ["playbooks/generic.yml", "playbooks/ping.yml"];
 
-/// The inventory: no Proxmox, and a group beside hosts that are in none.
+/// The inventory, without Proxmox: a group, and a host without one.
 const HOSTS: &str = "all: {hosts: {db: }, children: {web: {hosts: {web-1: , web-2: }}}}\n";
 
-/// A server with a project of its own and the stub as its runner.
+/// A server with its own project and the stub as its runner.
 pub struct StubServer {
     pub client: Client,
-    /// The temporary folder: `root/` is the project, `public/` the public playbooks, `runs/`.
+    /// The temporary directory, with the project in `root/`, public playbooks in `public/`, and
+    /// `runs/`.
     pub dir: TempDir,
 }
 
 impl StubServer {
-    /// Starts one; `change` may break things on disk or in the settings before.
+    /// Starts one, after `change` has modified its files or settings.
     pub fn start(change: impl FnOnce(&Path, &mut HashMap<String, String>)) -> Self {
         let (dir, env) = project(change);
         let server = Self { client: Client::new(&env), dir };
@@ -32,32 +33,32 @@ impl StubServer {
         server
     }
 
-    /// Says what the runner answers from now on, and forgets the calls so far.
+    /// Sets the results of the runner, and clears the recorded calls.
     pub fn behave(&self, behaviour: &Value) {
         fs::write(self.runs().join("stub.json"), behaviour.to_string()).unwrap();
         let _ = fs::remove_file(self.runs().join("calls.jsonl"));
     }
 
-    /// The calls of the runner since then.
+    /// The recorded calls of the runner.
     pub fn calls(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.runs().join("calls.jsonl")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// The calls of the runner since then; the next ones are counted from here.
+    /// Takes the recorded calls of the runner.
     pub fn take_calls(&self) -> Vec<Value> {
         let calls = self.calls();
         let _ = fs::remove_file(self.runs().join("calls.jsonl"));
         calls
     }
 
-    /// The folder of the runs' directories.
+    /// The directory of the runs.
     pub fn runs(&self) -> PathBuf {
         self.dir.path().join("runs")
     }
 }
 
-/// A project in a temporary folder, and the settings of a server with the stub for it.
+/// Creates a project in a temporary directory, and the settings of a server with the stub.
 pub fn project(
     change: impl FnOnce(&Path, &mut HashMap<String, String>),
 ) -> (TempDir, HashMap<String, String>) {
@@ -83,13 +84,13 @@ pub fn project(
     (dir, env)
 }
 
-/// Writes a file and the folders above it.
+/// Writes a file, creating its parent directories.
 pub fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
 }
 
-/// The playbooks behind the bundle operations, and one bundle and scenario by name.
+/// The playbooks of the bundle operations, and some bundles and scenarios by name.
 fn public_playbooks() -> Vec<String> {
     let named = ["bundles/my_bundle-1", "bundles/ping", "scenarios/demo_lab", "scenarios/lab-2"];
     let named = named.iter().map(|name| format!("{name}/main.yml"));

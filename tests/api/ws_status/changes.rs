@@ -1,4 +1,4 @@
-//! What dashboards are told, and when.
+//! The messages that clients get, and when.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ fn item(full: &Value, vmid: u64) -> &Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_message_is_everything_but_templates() {
+async fn the_first_message_has_all_guests_except_templates() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     demo.measure(1000, json!({ "cpu": 0.123_46, "mem": 123_456_789 })).await;
@@ -50,19 +50,19 @@ async fn the_first_message_is_everything_but_templates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_is_told_when_it_matters_and_small_ones_add_up() {
+async fn small_changes_are_sent_once_they_add_up() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     demo.measure(1000, json!({ "cpu": 0.10, "mem": 1 })).await;
     let mut dashboard = server.dashboard("").await;
     assert_eq!(item(&dashboard.expect("full").await, 1000)["cpu"], 10.0);
 
-    // Within two points, and memory in use: known to Proxmox and polled, but not told.
+    // CPU within two points, and memory in use: polled, but not sent.
     for cpu in [0.11, 0.12] {
         demo.measure(1000, json!({ "cpu": cpu, "mem": 2 })).await;
         demo.asked_again(2).await;
     }
-    // The third step is as small as the others, and more than two points from what was told.
+    // The third step is as small as the others, but more than two points from the sent value.
     demo.measure(1000, json!({ "cpu": 0.121, "mem": 3 })).await;
     let diff = dashboard.expect("diff").await;
     let changes = diff["changes"].as_object().unwrap();
@@ -76,7 +76,7 @@ async fn a_change_is_told_when_it_matters_and_small_ones_add_up() {
     whole.sort_unstable();
     assert_eq!(members(change), whole);
 
-    // A dashboard that joins while CPU is between two told values continues from the same one.
+    // A client that connects while the CPU value is between two sent values gets the last sent one.
     demo.measure(1000, json!({ "cpu": 0.14, "mem": 4 })).await;
     demo.asked_again(2).await;
     let mut late = server.dashboard("").await;
@@ -89,7 +89,7 @@ async fn a_change_is_told_when_it_matters_and_small_ones_add_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_tags_memory_and_status_are_told() {
+async fn changes_of_name_tags_memory_and_status_are_sent() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let mut dashboard = server.dashboard("").await;
@@ -110,7 +110,7 @@ async fn names_tags_memory_and_status_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guests_come_and_go_and_templates_do_not_count() {
+async fn added_and_removed_guests_are_sent_except_templates() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let mut dashboard = server.dashboard("").await;
@@ -138,7 +138,7 @@ fn ids(full: &Value) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_nodes_of_a_cluster_are_one_stream() {
+async fn one_stream_covers_all_nodes_of_a_cluster() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let node = demo.ready("node");
@@ -160,7 +160,7 @@ async fn all_nodes_of_a_cluster_are_one_stream() {
     assert_eq!((&change["type"], &change["node"]), (&json!("added"), &json!(node)));
     assert_eq!(here.expect("diff").await["changes"]["500"]["type"], "added");
 
-    // Proxmox says of guests on a node out of reach that it does not know; they are not gone.
+    // Proxmox reports guests on an unreachable node as `unknown`; they are not removed.
     demo.faults(json!({ "node_offline": true })).await;
     let diff = cluster.expect("diff").await;
     let changes = diff["changes"].as_object().unwrap();
@@ -172,7 +172,7 @@ async fn all_nodes_of_a_cluster_are_one_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn containers_are_watched_on_request() {
+async fn containers_are_included_on_request() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let node = demo.ready("node");
@@ -189,7 +189,7 @@ async fn containers_are_watched_on_request() {
     assert_eq!(item(&full, 1101)["type"], "lxc");
     assert!(item(&full, 1101).get("node").is_none());
 
-    // In a diff, `type` says what happened, so the guest's type has a name of its own there.
+    // In a diff, `type` is the kind of change, so the type of the guest has another name.
     demo.ask(Method::POST, "lxc/1101/status/start", &[]).await;
     let change = cluster.expect("diff").await["changes"]["1101"].clone();
     assert_eq!((&change["type"], &change["guest_type"]), (&json!("changed"), &json!("lxc")));

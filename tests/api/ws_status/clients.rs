@@ -1,4 +1,4 @@
-//! Many clients, slow clients, dead clients, and the end of the server.
+//! Many clients, slow clients, dead clients, and shutdown.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -11,13 +11,13 @@ use crate::ws_status::dashboard::{Dashboard, Got, Server};
 use crate::ws_status::demo::{DemoProxmox, within};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_poller_serves_all_and_ends_after_the_last() {
+async fn one_poller_serves_all_clients_and_stops_after_the_last() {
     let demo = DemoProxmox::start();
     let named = format!("?node={}", demo.ready("node"));
     let server = Server::start(&demo.inventory(), &[("RANGE42_WS_POLL_SECONDS", "600")]).await;
     let mut first = server.dashboard("").await;
     first.expect("full").await;
-    // Who joins gets what is known, at once and without a request.
+    // A new client gets the current state immediately, without a request to Proxmox.
     let mut others = join_all((0..20).map(|_| server.dashboard(&named))).await;
     for dashboard in &mut others {
         dashboard.expect("full").await;
@@ -28,9 +28,9 @@ async fn one_poller_serves_all_and_ends_after_the_last() {
     let mut last = server.dashboard(&named).await;
     last.expect("full").await;
     drop(last);
-    let ended = |line: &Result<String, _>| line.as_ref().unwrap().contains("nobody watches");
+    let ended = |line: &Result<String, _>| line.as_ref().unwrap().contains("no clients");
     assert!(server.log.any(|line| ended(&line)));
-    // A poller of all nodes asks another question, and shows that time passes.
+    // A poller of all nodes uses another request, and shows that time passes.
     demo.forget_requests().await;
     let mut all = server.dashboard("?node=*").await;
     all.expect("full").await;
@@ -39,9 +39,9 @@ async fn one_poller_serves_all_and_ends_after_the_last() {
     assert!(!asked.iter().any(|path| path.contains(demo.ready("node"))), "{asked:?}");
 }
 
-/// A thousand clients of which ten never read.
+/// A thousand clients, ten of which never read.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_clients_cost_one_request_a_poll() {
+async fn a_thousand_clients_cause_one_request_per_poll() {
     const ALL: usize = 1000;
     const DEAF: usize = 10;
     let demo = DemoProxmox::start();
@@ -53,7 +53,7 @@ async fn a_thousand_clients_cost_one_request_a_poll() {
         reading.extend(join_all((0..90).map(|_| server.dashboard(""))).await);
     }
     assert_eq!(server.clients().await, ALL);
-    // From here on all of them read at all times, as pings must be answered.
+    // From here on they all read continuously, as pings must be answered.
     let (told, mut news) = tokio::sync::mpsc::unbounded_channel();
     for mut dashboard in reading {
         let told = told.clone();
@@ -87,17 +87,16 @@ async fn a_thousand_clients_cost_one_request_a_poll() {
         assert!(diffs.iter().all(|diff| *diff == diffs[0]));
         assert_eq!(diffs[0]["changes"]["1000"]["cpu"].as_f64().unwrap(), cpu * 100.0);
     }
-    // Those that answer no ping are let go, and nobody else.
+    // Only clients that do not answer pings are disconnected.
     server.has_clients(ALL - DEAF).await;
-    // One poller asks, once for each poll: a request that is under way may not be counted yet.
+    // One request per poll. The latest one may not be counted yet.
     let (polls, requests) = (server.polls("ok").await, demo.requests().await.len());
     assert!((polls..=polls + 1).contains(&requests), "{requests} requests for {polls} polls");
     drop(deaf);
 }
 
-/// Changes guests and waits for the next poll, so that there is something to send. All of them
-/// at once make a message that fills a small buffer quickly. Answers false where polling ends
-/// instead, with the last client.
+/// Changes all guests and waits for the next poll, so that a message large enough to fill a small
+/// buffer is sent. Returns false if polling stops instead, with the last client.
 async fn changed(demo: &DemoProxmox, server: &Server, turn: u32) -> bool {
     let cpu = f64::from(turn % 2) * 0.5 + 0.1;
     join_all(BUSY.map(|vmid| demo.measure(vmid, json!({ "cpu": cpu })))).await;
@@ -107,7 +106,7 @@ async fn changed(demo: &DemoProxmox, server: &Server, turn: u32) -> bool {
             if server.clients().await == 0 {
                 return false;
             }
-            // The first of them may have begun before the change.
+            // The first poll may have started before the change.
             if server.polls("ok").await >= before + 2 {
                 return true;
             }
@@ -119,7 +118,7 @@ async fn changed(demo: &DemoProxmox, server: &Server, turn: u32) -> bool {
 
 const BUSY: [u32; 6] = [1000, 1001, 1002, 1010, 1020, 1021];
 
-/// Gives some VMs as many tags as Proxmox takes, so that few messages fill the buffers.
+/// Gives some VMs as many tags as Proxmox allows, so that few messages fill the buffers.
 async fn make_messages_long(demo: &DemoProxmox) {
     let tags: Vec<_> = (0..250).map(|number| format!("exercise-{number:05}")).collect();
     for vmid in BUSY {
@@ -129,7 +128,7 @@ async fn make_messages_long(demo: &DemoProxmox) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_takes_nothing_is_let_go() {
+async fn a_client_that_reads_nothing_is_disconnected() {
     let demo = DemoProxmox::start();
     let settings = [("RANGE42_WS_SEND_LIMIT_SECONDS", "1"), ("RANGE42_WS_PING_SECONDS", "600")];
     let server = Server::start(&demo.inventory(), &settings).await;
@@ -144,7 +143,7 @@ async fn a_client_that_takes_nothing_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_falls_behind_gets_everything_afresh() {
+async fn a_slow_client_gets_a_new_full_message() {
     let demo = DemoProxmox::start();
     let settings = [("RANGE42_WS_SEND_LIMIT_SECONDS", "60"), ("RANGE42_WS_POLL_SECONDS", "0.05")];
     let server = Server::start(&demo.inventory(), &settings).await;
@@ -156,7 +155,7 @@ async fn a_client_that_falls_behind_gets_everything_afresh() {
         assert!(changed(&demo, &server, turn).await);
     }
 
-    // It reads a few old steps out of the buffers, then everything, and ends where all are.
+    // It gets a few old diffs from the buffers, then a full message, and then the current state.
     slow.expect("full").await;
     let mut steps = 0;
     let everything = loop {
@@ -167,8 +166,8 @@ async fn a_client_that_falls_behind_gets_everything_afresh() {
         }
     };
     assert!(steps < 10, "{steps} old steps");
-    // It may be told the first mark by everything once more; the second one is the same step
-    // for both, as nothing else happens any more.
+    // The first mark may be part of another full message; the second one is the same diff for both,
+    // since nothing else changes.
     let is_first = |message: &Value| message.to_string().contains("99.0");
     demo.measure(1003, json!({ "cpu": 0.99 })).await;
     for dashboard in [&mut slow, &mut quick] {
@@ -182,15 +181,15 @@ async fn a_client_that_falls_behind_gets_everything_afresh() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pings_keep_the_living_and_end_the_dead() {
+async fn pings_disconnect_only_unresponsive_clients() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[("RANGE42_WS_PING_SECONDS", "1")]).await;
     let mut living = server.dashboard("").await;
     let mut dead = server.dashboard("").await;
     living.expect("full").await;
     server.has_clients(2).await;
-    // Reading is what answers pings. Two go unanswered, and where the third was due comes the
-    // close.
+    // Pongs are sent by reading. Two pings remain unanswered; instead of the third, the connection
+    // is closed.
     let closed = within(async {
         let mut bytes = [0; 65_536];
         loop {
@@ -213,7 +212,7 @@ async fn pings_keep_the_living_and_end_the_dead() {
     living.expect("diff").await;
 }
 
-/// The binary, in a folder of its own.
+/// The server binary with its own directory.
 struct Binary {
     process: Child,
     address: std::net::SocketAddr,
@@ -222,7 +221,7 @@ struct Binary {
 }
 
 impl Binary {
-    /// Starts it as a shell with these `limits` does.
+    /// Starts it from a shell with these `limits`.
     fn start(inventory: &str, limits: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("inventory")).unwrap();
@@ -258,10 +257,10 @@ impl Drop for Binary {
     }
 }
 
-/// The binary itself: told to end by SIGTERM, it closes with 1001; and it has warned once that
-/// it does not check certificates, however often it connected.
+/// On SIGTERM, the binary closes connections with 1001. It warns once that certificates are not
+/// verified, regardless of the number of connections.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_the_server_is_told_and_unchecked_certificates_are_warned_of_once() {
+async fn shutdown_closes_clients_and_unverified_tls_is_logged_once() {
     let demo = DemoProxmox::start();
     let inventory = demo.inventory();
     let is_about_certificates = |line: &&str| line.contains("_ca_file") || line.contains("_certs");
@@ -283,8 +282,8 @@ async fn the_end_of_the_server_is_told_and_unchecked_certificates_are_warned_of_
     assert_eq!(lines.filter(|l| l.contains("certificate") && l.contains("WARN")).count(), 1);
 }
 
-/// Systems start programs with a soft limit of 1024 open files, which a program is expected to
-/// raise up to the hard one where it needs more.
+/// The default soft limit is 1024 open files; programs that need more are expected to raise it to
+/// the hard limit (systemd.exec(5), `LimitNOFILE=`).
 #[tokio::test(flavor = "multi_thread")]
 async fn the_soft_limit_of_open_files_does_not_limit_clients() {
     let demo = DemoProxmox::start();

@@ -1,4 +1,4 @@
-//! Whose credentials, which certificates, and what is said where they do not fit.
+//! Credentials, TLS certificates, and the errors if they are rejected.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::ws_status::demo::{DemoProxmox, within};
 const NOT_FOUND: &str = "Proxmox credentials not found in backend inventory";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_inventory_without_credentials_is_said_and_the_connection_closed() {
+async fn missing_credentials_are_reported_and_close_the_connection() {
     let server = Server::start("all: {}\n", &[]).await;
     assert_eq!(server.dashboard("").await.expect_error().await, NOT_FOUND);
     std::fs::write(server.hosts(), "all: [\n").unwrap();
@@ -18,7 +18,7 @@ async fn an_inventory_without_credentials_is_said_and_the_connection_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_token_is_said_and_the_connection_closed() {
+async fn a_rejected_token_is_reported_and_closes_the_connection() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let mut dashboard = server.dashboard("").await;
@@ -38,7 +38,7 @@ async fn a_refused_token_is_said_and_the_connection_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changed_credentials_are_used_from_the_next_poll_on() {
+async fn changed_credentials_apply_from_the_next_poll() {
     let (demo, other) = (DemoProxmox::start(), DemoProxmox::start());
     let wrong = demo.inventory().replace(demo.ready("token_secret"), "wrong");
     let server = Server::start(&wrong, &[]).await;
@@ -49,12 +49,12 @@ async fn changed_credentials_are_used_from_the_next_poll_on() {
     let mut dashboard = server.dashboard("").await;
     dashboard.expect("full").await;
 
-    // The same dashboard goes on with another Proxmox.
+    // The same client continues with another Proxmox.
     other.measure(1000, json!({ "cpu": 0.66 })).await;
     std::fs::write(server.hosts(), other.inventory()).unwrap();
     assert_eq!(dashboard.expect("diff").await["changes"]["1000"]["cpu"], 66.0);
 
-    // A file that is just being written ends nothing.
+    // A partially written file does not close connections.
     std::fs::write(server.hosts(), "").unwrap();
     assert_eq!(dashboard.expect("stale").await["error"], "cannot read hosts.yml: it is empty");
     let mut late = server.dashboard("").await;
@@ -68,7 +68,7 @@ async fn changed_credentials_are_used_from_the_next_poll_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_names_no_node_follows_the_inventory_to_another() {
+async fn the_default_node_follows_the_inventory() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let mut follower = server.dashboard("").await;
@@ -80,16 +80,16 @@ async fn who_names_no_node_follows_the_inventory_to_another() {
     let full = follower.expect("full").await;
     assert_eq!(full["vms"].as_array().unwrap().len(), 1);
     assert_eq!(full["vms"][0]["vmid"], 1200);
-    // Who named the node stays.
+    // A client that named the node stays with it.
     demo.measure(1000, json!({ "cpu": 0.9 })).await;
     assert_eq!(named.expect("diff").await["changes"]["1000"]["cpu"], 90.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn new_credentials_end_a_long_wait() {
+async fn new_credentials_end_the_backoff() {
     let demo = DemoProxmox::start();
     let port = demo.ready("api_host").split(':').nth(1).unwrap();
-    // Port 9 is nobody's.
+    // Nothing listens on port 9.
     let nowhere = demo.inventory().replace(&format!(":{port}\""), ":9\"");
     let server = Server::start(&nowhere, &[("RANGE42_WS_POLL_SECONDS", "1")]).await;
     let mut dashboard = server.dashboard("").await;
@@ -106,7 +106,7 @@ async fn new_credentials_end_a_long_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn certificates_are_checked_as_the_inventory_says() {
+async fn certificates_are_verified_as_configured_in_the_inventory() {
     let demo = DemoProxmox::start();
     let without_file: String = demo
         .inventory()
@@ -126,11 +126,11 @@ async fn certificates_are_checked_as_the_inventory_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_node_is_said_and_the_connection_closed() {
+async fn an_unknown_node_is_reported_and_closes_the_connection() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     for query in ["?node=pve99", "?node=pve99&type=all"] {
         let error = server.dashboard(query).await.expect_error().await;
-        assert_eq!(error, "the Proxmox API knows no node named \"pve99\"");
+        assert_eq!(error, "the Proxmox API has no node named \"pve99\"");
     }
 }

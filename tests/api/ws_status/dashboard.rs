@@ -1,4 +1,4 @@
-//! A server with its live status, and dashboards that watch it.
+//! A server with live status, and its WebSocket clients.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::support::internals::router;
 use crate::support::server::Client;
 use crate::ws_status::demo::within;
 
-/// A server on a port of its own, with an inventory that a test may rewrite.
+/// A server on its own port, with an inventory that the test can rewrite.
 pub struct Server {
     pub address: std::net::SocketAddr,
     client: Client,
@@ -23,7 +23,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Polls ten times a second, unless `settings` say otherwise.
+    /// Starts a server that polls ten times a second by default.
     pub async fn start(inventory: &str, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_str().unwrap();
@@ -37,8 +37,8 @@ impl Server {
         let client = Client::new(&env);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        // The system would take megabytes for a client that reads nothing; with little room a
-        // test need not send as much.
+        // By default the system buffers megabytes for a client that does not read; with small
+        // buffers the tests need to send less.
         let listener = listener.tap_io(|connection| {
             let room = rustix::net::sockopt::set_socket_send_buffer_size(connection, 4096);
             room.unwrap();
@@ -53,29 +53,29 @@ impl Server {
         self.folder.path().join("inventory/hosts.yml")
     }
 
-    /// A dashboard with a query such as `?node=*`.
+    /// Connects a client with a query such as `?node=*`.
     pub async fn dashboard(&self, query: &str) -> Dashboard {
         within(Dashboard::connect(self.address, query, &[])).await.unwrap()
     }
 
-    /// How many clients the server counts.
+    /// The number of clients, according to the metrics.
     pub async fn clients(&self) -> usize {
         self.measured("range42_websocket_clients ").await
     }
 
-    /// How often the server has polled Proxmox with this result.
+    /// The number of polls with this result, according to the metrics.
     pub async fn polls(&self, result: &str) -> usize {
         self.measured(&format!("range42_polls_total{{result=\"{result}\"}} ")).await
     }
 
-    /// The number behind `name` in the metrics; a measure that is not there yet is 0.
+    /// The value of a metric; 0 if it is not reported yet.
     async fn measured(&self, name: &str) -> usize {
         let measured = self.client.get("/metrics").await.text;
         let number = measured.lines().find_map(|line| line.strip_prefix(name));
         number.map_or(0, |number| number.parse().unwrap())
     }
 
-    /// Waits until the server has so many clients.
+    /// Waits until the server has `count` clients.
     pub async fn has_clients(&self, count: usize) {
         within(async {
             while self.clients().await != count {
@@ -97,7 +97,7 @@ pub struct Dashboard {
     pub socket: WebSocketStream<TcpStream>,
 }
 
-/// What a client gets.
+/// What a client receives.
 #[derive(Debug, PartialEq)]
 pub enum Got {
     Message(Value),
@@ -107,7 +107,7 @@ pub enum Got {
 }
 
 impl Dashboard {
-    /// Connects; an error is what the server answered instead of the upgrade.
+    /// Connects, or returns the response if the server rejects the upgrade.
     pub async fn connect(
         address: std::net::SocketAddr,
         query: &str,
@@ -117,8 +117,8 @@ impl Dashboard {
         Self::upgrade(connection, query, headers).await
     }
 
-    /// Connects with little room for what it has not read. (With still less, window probes of
-    /// TCP would set the pace once it reads.)
+    /// Connects with a small receive buffer. (With an even smaller one, TCP window probes would
+    /// slow down reading.)
     pub async fn connect_narrow(address: std::net::SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(32 * 1024).unwrap();
@@ -141,12 +141,12 @@ impl Dashboard {
         Ok(Self { socket })
     }
 
-    /// What comes next, pings passed over (reading answers them).
+    /// Receives the next event, skipping pings (which reading answers).
     pub async fn next(&mut self) -> Got {
         within(self.next_whenever()).await
     }
 
-    /// The same without a bound.
+    /// Like `next`, without a timeout.
     pub async fn next_whenever(&mut self) -> Got {
         loop {
             match self.socket.next().await {
@@ -163,7 +163,7 @@ impl Dashboard {
         }
     }
 
-    /// The next message, which is of this type.
+    /// Receives the next message, which must have this type.
     pub async fn expect(&mut self, kind: &str) -> Value {
         match self.next().await {
             Got::Message(message) if message["type"] == kind => message,
@@ -171,7 +171,7 @@ impl Dashboard {
         }
     }
 
-    /// Passes messages over until there is one like this.
+    /// Skips messages until one matches.
     pub async fn until(&mut self, is_it: impl Fn(&Value) -> bool) {
         loop {
             match self.next().await {
@@ -182,7 +182,7 @@ impl Dashboard {
         }
     }
 
-    /// An error message and then the close: the message's text.
+    /// Receives an error message followed by a close, and returns its text.
     pub async fn expect_error(&mut self) -> String {
         let Got::Message(message) = self.next().await else { panic!("no message") };
         let text = message["error"].as_str().unwrap_or_else(|| panic!("{message}")).to_owned();

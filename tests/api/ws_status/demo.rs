@@ -1,4 +1,4 @@
-//! What a test asks of the demo's Proxmox, and the faults it makes there.
+//! The demo's Proxmox: its control API and faults.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::demo;
 
-/// A demo Proxmox. It ends with this value.
+/// A demo Proxmox, stopped when dropped.
 pub struct DemoProxmox {
     process: demo::DemoProxmox,
 }
@@ -19,36 +19,36 @@ impl DemoProxmox {
         Self { process: demo::DemoProxmox::start_with(&["--small"]) }
     }
 
-    /// What it said when it was ready.
+    /// What it printed when ready.
     pub fn ready(&self, member: &str) -> &str {
         self.process.text(member)
     }
 
-    /// The text of an inventory that points here.
+    /// The text of an inventory for it.
     pub fn inventory(&self) -> String {
         let folder: &Path = &self.process.inventory();
         std::fs::read_to_string(folder.join("hosts.yml")).unwrap()
     }
 
-    /// Replaces the faults at work; `{}` heals everything.
+    /// Replaces the active faults; `{}` clears them.
     pub async fn faults(&self, faults: Value) {
         self.control(Method::PUT, "/faults", faults).await;
     }
 
-    /// Sets the measured values of a VM.
+    /// Sets the metrics of a VM.
     pub async fn measure(&self, vmid: u32, stats: Value) {
         let path = format!("/vms/{vmid}");
         self.control(Method::PUT, &path, json!({ "stats": stats })).await;
     }
 
-    /// The paths that were asked for so far.
+    /// The paths of the requests received so far.
     pub async fn requests(&self) -> Vec<String> {
         let requests = self.control(Method::GET, "/requests", Value::Null).await;
         let path = |request: &Value| request[1].as_str().unwrap().to_owned();
         requests.as_array().unwrap().iter().map(path).collect()
     }
 
-    /// Waits until Proxmox was asked `count` times more than now.
+    /// Waits until Proxmox has received `count` more requests.
     pub async fn asked_again(&self, count: usize) {
         let before = self.requests().await.len();
         within(async {
@@ -59,12 +59,12 @@ impl DemoProxmox {
         .await;
     }
 
-    /// Forgets the requests so far.
+    /// Clears the recorded requests.
     pub async fn forget_requests(&self) {
         self.control(Method::DELETE, "/requests", Value::Null).await;
     }
 
-    /// Closes all connections and the port, and listens again.
+    /// Closes all connections and the port, and then listens again.
     pub async fn restart(&self) {
         self.control(Method::POST, "/restart", json!({})).await;
     }
@@ -73,7 +73,7 @@ impl DemoProxmox {
         self.process.control(method, path, &body).await
     }
 
-    /// Has Proxmox do something below its node, and waits until it is done.
+    /// Sends a request to the node and waits until its task is done.
     pub async fn ask(&self, method: Method, path: &str, form: &[(&str, &str)]) {
         let answer = self.send(method, path, form).await;
         let Some(upid) = answer.as_str().filter(|text| text.starts_with("UPID:")) else { return };
@@ -96,7 +96,7 @@ impl DemoProxmox {
     }
 }
 
-/// Bounds what a test waits for.
+/// Awaits a future with a timeout.
 pub async fn within<F: Future>(wait: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(15), wait).await.expect("it happens in time")
 }

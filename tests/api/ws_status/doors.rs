@@ -1,4 +1,4 @@
-//! Who gets in, and what the others are answered.
+//! Which connections are accepted, and the responses to others.
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Error;
@@ -7,7 +7,7 @@ use crate::support::process::http;
 use crate::ws_status::dashboard::{Dashboard, Got, Server};
 use crate::ws_status::demo::DemoProxmox;
 
-/// What the server answers instead of the upgrade.
+/// The response of a server that rejects the upgrade.
 async fn refusal(server: &Server, query: &str, headers: &[(&'static str, &str)]) -> (u16, Value) {
     match Dashboard::connect(server.address, query, headers).await.map_err(|e| *e) {
         Err(Error::Http(response)) => {
@@ -20,18 +20,21 @@ async fn refusal(server: &Server, query: &str, headers: &[(&'static str, &str)])
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_of_other_origins_are_refused() {
+async fn other_origins_are_rejected() {
     let server = Server::start("all: {}\n", &[]).await;
     for origin in ["https://evil.test", "null", "http://localhost.evil.test"] {
         let (status, body) = refusal(&server, "", &[("origin", origin)]).await;
-        assert_eq!((status, body), (403, json!({ "detail": "this origin may not connect" })));
+        assert_eq!(
+            (status, body),
+            (403, json!({ "detail": "this origin is not allowed (CORS_ORIGIN_REGEX)" }))
+        );
     }
     let allowed = [("origin", "http://localhost:3000")];
     assert!(Dashboard::connect(server.address, "", &allowed).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_the_server_s_own_host_connects() {
+async fn same_origin_pages_are_accepted() {
     let server = Server::start("all: {}\n", &[]).await;
     for (host, origin, connects) in [
         ("range.lan", "http://range.lan", true),
@@ -46,7 +49,7 @@ async fn a_page_of_the_server_s_own_host_connects() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_is_a_node_name() {
+async fn the_node_must_be_a_valid_name() {
     let server = Server::start("all: {}\n", &[]).await;
     for query in
         ["?node=", "?node=pve%2F..%2F..", "?node=-pve", "?node=a.b", "?node=pve%0A", "?node=**"]
@@ -63,26 +66,29 @@ async fn a_node_is_a_node_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plain_request_is_told_what_this_is() {
+async fn a_request_without_upgrade_gets_upgrade_required() {
     let server = Server::start("all: {}\n", &[]).await;
     let url = format!("http://{}/ws/vm-status", server.address);
     let answer = http().get(&url).send().await.unwrap();
     assert_eq!(answer.status(), 426);
     assert_eq!(answer.headers()["upgrade"], "websocket");
-    assert_eq!(answer.json::<Value>().await.unwrap(), json!({ "detail": "this is a WebSocket" }));
+    assert_eq!(
+        answer.json::<Value>().await.unwrap(),
+        json!({ "detail": "this endpoint requires a WebSocket upgrade" })
+    );
     let answer = http().post(&url).send().await.unwrap();
     assert_eq!(answer.status(), 405);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_connections_than_the_setting_says() {
+async fn connections_are_limited_by_the_setting() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[("RANGE42_WS_MAX_CLIENTS", "2")]).await;
     let mut first = server.dashboard("").await;
     let _second = server.dashboard("").await;
     let (status, body) = refusal(&server, "", &[]).await;
     assert_eq!(status, 503);
-    assert_eq!(body, json!({ "detail": "no place for another live status connection" }));
+    assert_eq!(body, json!({ "detail": "the live status connection limit is reached" }));
 
     first.socket.close(None).await.unwrap();
     server.has_clients(1).await;
@@ -90,7 +96,7 @@ async fn no_more_connections_than_the_setting_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_clients_send_is_passed_over_and_may_not_be_long() {
+async fn messages_from_clients_are_ignored_and_limited_in_size() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let mut dashboard = server.dashboard("").await;

@@ -1,11 +1,11 @@
-//! A Proxmox that fails is not a Proxmox without guests.
+//! Faults of Proxmox are reported, and do not remove guests.
 
 use serde_json::{Value, json};
 
 use crate::ws_status::dashboard::Server;
 use crate::ws_status::demo::DemoProxmox;
 
-/// One stale message, however often asking fails; then a diff, and no guest was ever removed.
+/// Expects one `stale` message during a fault, then a diff, and no removed guests.
 async fn survives(demo: &DemoProxmox, server: &Server, fault: Value, words: &str) {
     let mut dashboard = server.dashboard("").await;
     dashboard.expect("full").await;
@@ -18,7 +18,7 @@ async fn survives(demo: &DemoProxmox, server: &Server, fault: Value, words: &str
     let since = stale["since"].as_str().unwrap();
     since.parse::<jiff::Timestamp>().unwrap_or_else(|e| panic!("{since}: {e}"));
 
-    // Who joins meanwhile sees what is known, and that it is old.
+    // A new client gets the last known state, marked as stale.
     let mut late = server.dashboard("").await;
     assert_eq!(late.expect("full").await["vms"].as_array().unwrap().len(), 11);
     assert_eq!(late.expect("stale").await, stale);
@@ -35,7 +35,7 @@ async fn survives(demo: &DemoProxmox, server: &Server, fault: Value, words: &str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_of_failure_are_told_once_as_stale() {
+async fn error_responses_are_reported_once_as_stale() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let answer = |status: u16| json!({ "answer": { "status": status, "message": "made to fail" } });
@@ -46,19 +46,19 @@ async fn answers_of_failure_are_told_once_as_stale() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_answer_is_told_once_as_stale() {
+async fn timeouts_are_reported_once_as_stale() {
     let demo = DemoProxmox::start();
     let limit = [("RANGE42_WS_POLL_LIMIT_SECONDS", "0.5")];
     let server = Server::start(&demo.inventory(), &limit).await;
     survives(&demo, &server, json!({ "offline": true }), "does not answer").await;
     survives(&demo, &server, json!({ "drop": 1 }), "does not answer").await;
-    // The demo counts a second of Proxmox as a twentieth.
+    // The demo runs 20 times faster than Proxmox.
     survives(&demo, &server, json!({ "hang": 30 }), "no answer in time").await;
     survives(&demo, &server, json!({ "latency": 0.8 }), "no answer in time").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_may_see_no_guest_any_more_removes_none() {
+async fn a_token_without_permissions_removes_no_guests() {
     let demo = DemoProxmox::start();
     let root = "proxmox_api_user: root@pam";
     assert!(demo.inventory().contains(root), "{}", demo.inventory());
@@ -74,13 +74,13 @@ async fn a_token_that_may_see_no_guest_any_more_removes_none() {
         ends.push(dashboard.expect_error().await);
     }
     ends.push(server.dashboard("").await.expect_error().await);
-    assert!(ends.iter().all(|error| error.ends_with("it has VM.Audit nowhere")), "{ends:?}");
+    assert!(ends.iter().all(|error| error.ends_with("grant it VM.Audit")), "{ends:?}");
     demo.faults(json!({})).await;
     server.dashboard("").await.expect("full").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_fault_is_told_even_if_nothing_changed() {
+async fn recovery_is_reported_even_without_changes() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let mut dashboard = server.dashboard("").await;
@@ -93,7 +93,7 @@ async fn the_end_of_a_fault_is_told_even_if_nothing_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_during_a_fault_gets_everything_after_it() {
+async fn a_client_that_connects_during_a_fault_gets_a_full_message_later() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     demo.faults(json!({ "offline": true })).await;
@@ -104,7 +104,7 @@ async fn who_comes_during_a_fault_gets_everything_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_of_proxmox_removes_nothing() {
+async fn a_restart_of_proxmox_removes_no_guests() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let mut dashboard = server.dashboard("").await;
@@ -117,7 +117,7 @@ async fn a_restart_of_proxmox_removes_nothing() {
             panic!()
         };
         if message["type"] == "stale" || message["changes"] == json!({}) {
-            continue; // A poll met the closed port.
+            continue; // A poll hit the closed port.
         }
         assert_eq!(message["changes"]["1000"]["cpu"], 90.0, "{message}");
         assert_eq!(message["changes"].as_object().unwrap().len(), 1);
@@ -126,7 +126,7 @@ async fn a_restart_of_proxmox_removes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asking_becomes_rarer_while_it_fails() {
+async fn the_poll_interval_backs_off_during_a_fault() {
     let demo = DemoProxmox::start();
     let server = Server::start(&demo.inventory(), &[]).await;
     let mut dashboard = server.dashboard("?node=*").await;
@@ -134,8 +134,8 @@ async fn asking_becomes_rarer_while_it_fails() {
     demo.faults(json!({ "answer": { "status": 503 } })).await;
     dashboard.expect("stale").await;
     demo.forget_requests().await;
-    // Waits of at least 1, 2, 4 and 8 intervals lie before the fourth further request. A server whose Proxmox
-    // answers counts the intervals.
+    // The fourth further request follows delays of at least 1, 2, 4 and 8 intervals. A server with a
+    // healthy Proxmox counts the intervals.
     let healthy = DemoProxmox::start();
     let clock = Server::start(&healthy.inventory(), &[]).await;
     let mut watching = clock.dashboard("").await;

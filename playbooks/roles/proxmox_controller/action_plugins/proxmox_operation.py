@@ -1,12 +1,12 @@
 """The task `proxmox_operation`: runs the operation that `proxmox_vm_action` names.
 
 It runs inside ansible-playbook. A module would start a Python interpreter for
-each task, which takes longer than most of these operations do.
+each task, which takes longer than most of these operations.
 
-The work is in the package `proxmox` beside this folder, not in here: Ansible
-takes every file of an action_plugins folder for a plugin, and the package can
-be imported by tests without Ansible. It is loaded by its place, so that the
-role works wherever it stands and two copies of it do not mix.
+The operations are in the package `proxmox`, outside of this directory, because
+Ansible treats every file in action_plugins as a plugin, and so that tests can
+import the package without Ansible. The package is loaded by its path, so that
+the role works in any location and several copies of it do not conflict.
 """
 
 import importlib.util
@@ -30,9 +30,9 @@ def load_package():
 
 
 class Variables:
-    """The task's variables, each templated when it is asked for.
+    """The variables of the task, templated on access.
 
-    Ansible leaves untrusted text (everything a client sent) as it is.
+    Ansible does not template untrusted text, which is everything that a client sent.
     """
 
     def __init__(self, task_vars, templar):
@@ -55,22 +55,22 @@ class ActionModule(ActionBase):
         try:
             elected = self.elected_host(proxmox, variables, task_vars)
             if elected != task_vars["inventory_hostname"]:
-                return {"skipped": True, "skip_reason": "%s does it" % elected}
+                return {"skipped": True, "skip_reason": "runs on host %s" % elected}
             return proxmox.perform(variables, check_mode=self._task.check_mode)
         except proxmox.OperationFailed as failure:
-            # A result rather than an exception: ansible-core 2.19 would wrap
-            # the one sentence that matters in its own.
+            # A result rather than an exception, because ansible-core 2.19 would
+            # embed the message in a longer one.
             return {"failed": True, "msg": str(failure)}
 
     def elected_host(self, proxmox, variables, task_vars):
-        """The host of the play that does it: by node, or by API host where a datacenter is meant."""
+        """The host that runs the operation: selected by node, or by API host for datacenter operations."""
         peers = list(task_vars.get("ansible_play_hosts_all") or [task_vars["inventory_hostname"]])
         if len(peers) == 1:
             return peers[0]
         if str(variables.get("proxmox_vm_action")).startswith("firewall_dc_"):
-            # The request may name the API host. Then the host of the inventory
-            # that has it is the one whose token belongs there, and hostvars
-            # would show the request's value for every host.
+            # The request may set the API host as an extra variable, which hostvars
+            # would return for every host. The inventory tells which host has the
+            # credentials for that API host.
             inventory = self._task.get_variable_manager()._inventory
             return proxmox.elected_host(
                 peers, variables.get("proxmox_api_host"),

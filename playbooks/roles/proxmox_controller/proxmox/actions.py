@@ -1,4 +1,4 @@
-"""The table of all operations: where each is, what it needs, whether it changes anything."""
+"""The table of all operations: module, required variables, and whether the operation changes anything."""
 
 from importlib import import_module
 from typing import NamedTuple
@@ -10,7 +10,7 @@ class Action(NamedTuple):
     changes: bool = True
 
     def function(self, name):
-        """The operation's function; it has the operation's name."""
+        """The function of the operation, which has the same name."""
         return getattr(import_module("." + self.domain, __package__), name)
 
 

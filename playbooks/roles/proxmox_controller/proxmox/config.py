@@ -16,9 +16,9 @@ def vm_get_config(operation):
 
 
 def vm_get_config_cdrom(operation):
-    """The VM's CD drive; its members are null where it has none.
+    """The CD drive of the VM; members are null if it has none.
 
-    A cloud-init image sits in a CD drive too, so one with a disc of the user's goes first.
+    A cloud-init drive is a CD drive too, so other CD drives take precedence.
     """
     drives = []
     for device, value in sorted(operation.vm_config().items()):
@@ -37,7 +37,7 @@ def vm_get_config_cdrom(operation):
 
 
 def vm_get_config_cpu(operation):
-    """`vm_arch` is the CPU type, as clients know it."""
+    """`vm_arch` is the CPU type; clients know it under this name."""
     config = operation.vm_config()
     return operation.result(
         vm_id=operation.vmid(),
@@ -62,7 +62,7 @@ def vm_set_tag(operation):
 
 
 def vm_set_cloud_init(operation):
-    """What a fresh clone is told: its name, its address, and what it is for."""
+    """Sets the name, IP configuration, description and tags of a new clone."""
     address = operation.option("vm_ci_ip")
     gateway = operation.option("vm_ci_gateway")
     network = None

@@ -1,4 +1,4 @@
-"""The Proxmox HTTP API: one kept-alive TLS connection, and errors that fit in one line."""
+"""The Proxmox HTTP API: one persistent TLS connection, one-line errors."""
 
 import http.client
 import json
@@ -13,18 +13,18 @@ LONGEST_PAUSE = 1.0
 
 
 class OperationFailed(Exception):
-    """Why an operation failed, in one line for a person."""
+    """An operation failed. The message is a single line."""
 
     def __init__(self, sentence):
         super().__init__(" ".join(str(sentence).split()))
 
 
 class ConnectionLost(OperationFailed):
-    """Proxmox took a request and hung up."""
+    """Proxmox closed the connection without responding."""
 
 
 class Refused(OperationFailed):
-    """Proxmox answered, but with an error: `status` is its HTTP status."""
+    """Proxmox responded with the HTTP error `status`."""
 
     def __init__(self, sentence, status):
         super().__init__(sentence)
@@ -48,24 +48,24 @@ def host_and_port(address):
 
 
 def api_path(*segments):
-    """An API path from its segments; none of them can leave its place in it."""
+    """Joins the segments of an API path. They are quoted, and must not be empty, `.` or `..`."""
     for segment in segments:
         if str(segment) in ("", ".", ".."):
-            raise OperationFailed("%r cannot stand in a Proxmox API path." % str(segment))
+            raise OperationFailed("%r is not allowed in a Proxmox API path." % str(segment))
     return "/" + "/".join(quote(str(segment), safe=":@!") for segment in segments)
 
 
 class Connection:
-    """Requests as one API token. The token is in a header and nowhere else."""
+    """Sends requests with an API token. Only the header contains the token."""
 
     def __init__(self, address, user, token_id, token_secret, verify=False, ca_file=None, timeout=30):
         self.host, self.port = host_and_port(address)
         self.name = "%s:%d" % ("[%s]" % self.host if ":" in self.host else self.host, self.port)
         self.identity = token_id if "!" in token_id else "%s!%s" % (user, token_id)
         self.secret = token_secret
-        # http.client repeats a header that it refuses in its error text.
+        # http.client includes an invalid header in its error message.
         if not all(33 <= ord(char) < 127 for char in self.identity + self.secret):
-            raise OperationFailed("The Proxmox API token holds characters that no token has.")
+            raise OperationFailed("The Proxmox API token contains invalid characters.")
         self.headers = {"Authorization": "PVEAPIToken=%s=%s" % (self.identity, self.secret)}
         self.timeout = timeout
         self.http = http.client.HTTPSConnection(
@@ -94,20 +94,20 @@ class Connection:
         return self.request("GET", path + query)
 
     def request(self, method, path, parameters=None):
-        """The `data` of Proxmox's answer; parameters that are None are left out."""
+        """Sends a request and returns the `data` of the response. Parameters that are None are omitted."""
         body, headers = None, self.headers
         if parameters:
             body = urlencode({name: value for name, value in parameters.items() if value is not None})
             headers = {"Content-Type": "application/x-www-form-urlencoded", **headers}
         if method == "DELETE" and body:
             path, body = path + "?" + body, None
-        # A kept connection may have been closed while it was idle. Only a read
-        # is asked again: a write that got no answer may have been done.
-        again = method == "GET" and self.http.sock is not None
+        # Proxmox may have closed the idle connection. Only reads are retried, because
+        # a write without a response may have been executed.
+        retry = method == "GET" and self.http.sock is not None
         try:
             status, reason, text = self.exchange(method, path, body, headers)
         except ConnectionLost:
-            if not again:
+            if not retry:
                 raise
             status, reason, text = self.exchange(method, path, body, headers)
         return self.data(method, path, status, reason, text)
@@ -142,7 +142,7 @@ class Connection:
             answer = {}
         if 200 <= status < 300:
             if "data" not in answer:
-                raise OperationFailed("Proxmox at %s answered %s %s with something that is not its API." % (
+                raise OperationFailed("Proxmox at %s sent an unexpected response to %s %s." % (
                     self.name, method, path))
             return answer["data"]
         words = str(answer.get("message") or reason or "no reason given").strip().replace(self.secret, "***")
@@ -157,7 +157,7 @@ class Connection:
     # ------------------------------------------------------------ tasks (UPID)
 
     def wait(self, upid, limit):
-        """Wait until the Proxmox task has ended; fail with its own words if it failed."""
+        """Waits until the Proxmox task has ended. Raises an error with its exit status if it failed."""
         fields = str(upid).split(":")
         if len(fields) < 8 or fields[0] != "UPID":
             raise OperationFailed("Proxmox started no task; it answered %r." % (upid,))
@@ -172,7 +172,7 @@ class Connection:
                 break
             left = deadline - time.monotonic()
             if left <= 0:
-                raise OperationFailed("%s did not end within %g s; it goes on in Proxmox as %s" % (name, limit, upid))
+                raise OperationFailed("%s did not end within %g s; it continues in Proxmox as %s" % (name, limit, upid))
             time.sleep(min(pause, left))
             pause = min(pause * 1.5, LONGEST_PAUSE)
         outcome = str(state.get("exitstatus") or "no exit status")
@@ -181,7 +181,7 @@ class Connection:
         return upid
 
     def last_words(self, task, outcome):
-        """The exit status, and the last log lines where they say more."""
+        """The exit status, and the last log lines if they contain more."""
         try:
             log = [str(line.get("t", "")).strip() for line in self.get(task + "/log", limit=1000)]
         except OperationFailed:

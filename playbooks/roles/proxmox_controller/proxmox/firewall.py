@@ -3,7 +3,7 @@
 from .connection import api_path
 from .operation import present
 
-# How Proxmox names a rule's fields, and how the results do.
+# The names of the fields of a rule: in Proxmox, and in variables and results.
 RULE = {
     "type": "vm_fw_type",
     "action": "vm_fw_action",
@@ -66,7 +66,7 @@ def word(on):
 
 
 def known_vm(operation):
-    """The VM's name. Proxmox keeps a firewall for any number, so somebody has to ask whether there is a VM."""
+    """The name of the VM. Fails if it does not exist: the firewall API of Proxmox accepts any VM ID."""
     actual = operation.vm_status().get("name")
     return operation.text("vm_name") or actual
 
@@ -91,13 +91,13 @@ def firewall_vm_apply_iptables_rule(operation):
     rule = {theirs: operation.text(ours) for theirs, ours in RULE.items()}
     rule["enable"] = operation.integer("vm_fw_enable")
     for ports in ("dport", "sport"):
-        # Proxmox writes a range of ports with a colon.
+        # Proxmox separates the ends of a port range with a colon.
         rule[ports] = rule[ports] and rule[ports].replace("-", ":")
     operation.send("POST", operation.vm_path("firewall", "rules"), **rule)
     position = operation.integer("vm_fw_pos") or 0
     if position:
-        # Proxmox puts every new rule first, whatever position it is given.
-        # moveto counts positions as they are before the move.
+        # Proxmox inserts every new rule at position 0 and ignores `pos`.
+        # `moveto` refers to the positions before the move.
         operation.send("PUT", operation.vm_path("firewall", "rules", 0), moveto=position + 1)
     return operation.result(
         vm_id=operation.vmid(),
@@ -141,7 +141,7 @@ def firewall_vm_add_iptables_alias(operation):
 def firewall_vm_delete_iptables_alias(operation):
     known_vm(operation)
     name = operation.text("vm_fw_alias_name")
-    # Proxmox deletes what is not there without a word, but it does not read it so.
+    # Deleting an alias that does not exist succeeds in Proxmox; reading it fails.
     operation.get(operation.vm_path("firewall", "aliases", name))
     operation.send("DELETE", operation.vm_path("firewall", "aliases", name))
     return operation.result(vm_id=operation.vmid(), vm_fw_alias_name=name)

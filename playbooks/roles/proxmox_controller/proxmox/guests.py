@@ -1,4 +1,4 @@
-"""VMs: lists, power, and their making and unmaking."""
+"""VMs: listing, power, creation and deletion."""
 
 from .connection import OperationFailed
 from .operation import present
@@ -33,7 +33,7 @@ def vms(operation):
 
 
 def usage(vm):
-    """What Proxmox measured; what it left out is null."""
+    """The metrics of Proxmox; missing ones are null."""
     return {
         "cpu_current_usage": vm.get("cpu"),
         "cpu_allocated": vm.get("cpus"),
@@ -55,7 +55,7 @@ def vm_start(operation):
 
 
 def vm_stop(operation):
-    """Asks the guest to shut down; it may say no, or take its time."""
+    """Asks the guest to shut down, which it may refuse or delay."""
     return power(operation, "shutdown", timeout=operation.integer("proxmox_shutdown_timeout"))
 
 
@@ -74,7 +74,7 @@ def vm_resume(operation):
 def power(operation, verb, **parameters):
     operation.task("POST", operation.vm_path("status", verb), **parameters)
     vm = operation.vm_status()
-    # `status` says running for a paused VM; only the QEMU monitor knows.
+    # For a paused VM, `status` is running; only `qmpstatus` is paused.
     return operation.result(
         vm_id=operation.vmid(),
         vm_name=vm.get("name"),
@@ -82,7 +82,7 @@ def power(operation, verb, **parameters):
     )
 
 
-# ---------------------------------------------------------- making, unmaking
+# ------------------------------------------------------ creation and deletion
 
 def vm_create(operation):
     size, iso = operation.integer("vm_disk_size"), operation.option("vm_iso")
@@ -101,7 +101,7 @@ def vm_create(operation):
         scsi0=disk,
         ide2="%s,media=cdrom" % iso if iso else None,
         net0=network,
-        # An empty disk falls through to the CD, and boots once it is installed.
+        # With an empty disk, the VM boots from the CD; after the installation, from the disk.
         boot="order=" + ";".join(device for device, there in (
             ("scsi0", disk), ("ide2", iso), ("net0", True)) if there),
     )
@@ -119,7 +119,7 @@ def vm_create(operation):
 
 
 def image_storage(operation):
-    """The storage for VM disks: the one asked for, else the first that can hold them."""
+    """The storage for VM disks: the requested one, or else the first one for images."""
     wanted = operation.option("proxmox_vm_storage")
     if wanted:
         return wanted

@@ -9,7 +9,7 @@ from .operation import present
 CARD = re.compile(r"net[0-9]+")
 CARDS = 32
 
-# A trunk without a list carries every VLAN that Proxmox can tag.
+# The VLANs of a trunk without a list: all that Proxmox can tag.
 ALL_VLANS = "2-4094"
 
 
@@ -38,7 +38,7 @@ def network_list_interfaces_node(operation):
 
 
 def network_add_interfaces_node(operation):
-    """Adds it to the node's configuration. As in Proxmox itself, it is not in effect before that is applied."""
+    """Adds an interface to the configuration of the node. It takes effect when the configuration is applied."""
     interface = {
         "iface": operation.text("iface_name"),
         "type": operation.text("iface_type"),
@@ -65,7 +65,7 @@ def network_add_interfaces_node(operation):
 
 
 def netmask(mask):
-    """Proxmox wants dotted netmasks; `/24` is one in short."""
+    """Converts `/24` to the dotted form, which Proxmox requires."""
     if not mask or not mask.startswith("/"):
         return mask
     length = int(mask[1:]) if mask[1:].isdigit() else 33
@@ -107,13 +107,13 @@ def network_list_interfaces_vm(operation):
 
 
 def network_add_interfaces_vm(operation):
-    """Gives the VM a network card; a card that has the number already is replaced."""
+    """Adds a network card to the VM, or replaces the card with the same number."""
     number = operation.integer("vm_vmnet_id")
     if number is None:
         taken = cards(operation)
         number = next((free for free in range(CARDS) if free not in taken), None)
         if number is None:
-            raise OperationFailed("VM %s has all %d network cards that it can have." % (operation.vmid(), CARDS))
+            raise OperationFailed("VM %s already has the maximum of %d network cards." % (operation.vmid(), CARDS))
     model, mac = operation.option("iface_model") or "virtio", operation.option("iface_macaddr")
     rate = operation.number("iface_rate")
     settings = present(
@@ -143,7 +143,7 @@ def switch(on):
 
 def network_delete_interfaces_vm(operation):
     number = operation.integer("vm_vmnet_id")
-    # Proxmox deletes what is not there without a word.
+    # Deleting a card that does not exist succeeds in Proxmox.
     if number not in cards(operation):
         raise OperationFailed("VM %s has no network card net%d." % (operation.vmid(), number))
     operation.send("PUT", operation.vm_path("config"), delete="net%d" % number)

@@ -1,4 +1,4 @@
-"""What an operation is given: the run's variables, a connection, the node; and how one is run."""
+"""The input of an operation (variables, connection, node), and how an operation is run."""
 
 from .connection import Connection, OperationFailed, api_path
 
@@ -7,11 +7,11 @@ FALSE = ("false", "no", "off", "0", "")
 
 
 def elected_host(peers, wanted, stands_for):
-    """The one host of the play that does the work which `wanted` names.
+    """The host of the play that runs the operation for `wanted`, a node or an API host.
 
-    A cluster may have several hosts in the inventory, and each of them would
-    start the same VM. The host of that name does it; where there is none, the
-    first one that stands for it. Every host of the play comes to the same answer.
+    The inventory can contain several hosts of a cluster, but only one of them may
+    run the operation: the host named `wanted`, or else the first one that stands
+    for it. All hosts of the play elect the same one.
     """
     if wanted in peers:
         return wanted
@@ -19,7 +19,7 @@ def elected_host(peers, wanted, stands_for):
 
 
 def perform(variables, check_mode=False):
-    """Run the operation named by `proxmox_vm_action`; the task's result, under the operation's name."""
+    """Runs the operation named by `proxmox_vm_action` and returns its result under that name."""
     from .actions import ACTIONS
     name = variables.get("proxmox_vm_action")
     if not name:
@@ -40,7 +40,7 @@ def perform(variables, check_mode=False):
 
 
 class Operation:
-    """One operation at work. Every variable is read through here, so types are settled in one place."""
+    """A running operation. All variables are read through its methods, which convert their types."""
 
     def __init__(self, name, variables):
         self.name = name
@@ -50,7 +50,7 @@ class Operation:
     # -------------------------------------------------------------- variables
 
     def value(self, name):
-        """The variable, or None where it is missing, null or empty."""
+        """The variable, or None if it is missing, null or empty."""
         value = self.variables.get(name)
         return None if value is None or value == "" else value
 
@@ -65,7 +65,7 @@ class Operation:
         return None if value is None else str(value)
 
     def option(self, name):
-        """Text that becomes one part of a property string, in which a comma begins the next option."""
+        """Text for a property string. It must not contain a comma, which separates options."""
         text = self.text(name)
         if text is not None and "," in text:
             raise OperationFailed("%s must have no comma: Proxmox would read what follows as further options." % name)
@@ -95,7 +95,7 @@ class Operation:
         return word in TRUE
 
     def vmid(self, name="vm_id"):
-        """A VM's id as decimal text, as it stands in API paths and most results."""
+        """A VM ID as decimal text, as used in API paths and most results."""
         vmid = self.text(name)
         if vmid is None or not (vmid.isascii() and vmid.isdigit()):
             raise OperationFailed("%s must be the number of a VM." % name)
@@ -109,7 +109,7 @@ class Operation:
 
     @property
     def api(self):
-        """The connection, opened by the first request: wrong variables never reach Proxmox."""
+        """The connection, opened on the first request, so that invalid variables never reach Proxmox."""
         if self.connection is None:
             self.connection = Connection(
                 str(self.required("proxmox_api_host")),
@@ -126,27 +126,27 @@ class Operation:
             self.connection.close()
 
     def path(self, *segments):
-        """A path below the node's own."""
+        """A path below that of the node."""
         return api_path("nodes", self.node, *segments)
 
     def vm_path(self, *segments):
-        """A path below the VM's own."""
+        """A path below that of the VM."""
         return self.path("qemu", self.vmid(), *segments)
 
     def get(self, path, **parameters):
         return self.api.get(path, **parameters)
 
     def send(self, method, path, **parameters):
-        """A change that Proxmox makes at once."""
+        """Sends a change that Proxmox makes synchronously."""
         return self.api.request(method, path, parameters)
 
     def task(self, method, path, **parameters):
-        """A change that Proxmox makes as a task: started, waited for, its UPID returned."""
+        """Sends a change that Proxmox makes as a task, waits for the task, and returns its UPID."""
         upid = self.api.request(method, path, parameters)
         return self.api.wait(upid, self.number("proxmox_task_timeout") or 600)
 
     def configure(self, **settings):
-        """Set options of the VM's configuration; Proxmox answers without a task where it is done already."""
+        """Sets options of the VM configuration. Proxmox starts a task only if it needs one."""
         upid = self.api.request("POST", self.vm_path("config"), settings)
         if upid is not None:
             self.api.wait(upid, self.number("proxmox_task_timeout") or 600)
@@ -158,7 +158,7 @@ class Operation:
         return self.get(self.vm_path("status", "current"))
 
     def vm_name(self):
-        """The VM's name: as given, else as Proxmox has it."""
+        """The name of the VM: as given, or else from Proxmox."""
         return self.text("vm_name") or self.vm_status().get("name")
 
     # ------------------------------------------------------------------ result
@@ -168,5 +168,5 @@ class Operation:
 
 
 def present(**members):
-    """The members that have a value: some members of a result are not on every item."""
+    """The members that are not None, for members that exist on some items only."""
     return {name: value for name, value in members.items() if value is not None}

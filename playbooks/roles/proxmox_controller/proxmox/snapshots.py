@@ -4,7 +4,7 @@ from .operation import present
 
 
 def snapshot_vm_list(operation):
-    # Proxmox lists the state that the VM is in as one more snapshot, `current`.
+    # Proxmox lists the current state of the VM as a snapshot named `current`.
     return [operation.result(
         vm_id=operation.vmid(),
         vm_snapshot_name=snapshot["name"],

@@ -17,7 +17,7 @@ def storage_list(operation):
 
 
 def storages(operation, **conditions):
-    """The storage asked for; all of them where none is, or where the node has none of that name."""
+    """The requested storage, or all storages if none is requested or the node has none of that name."""
     name, found = operation.text("storage_name"), operation.get(operation.path("storage"), **conditions)
     return [item for item in found if name and item.get("storage") == name] or found
 
@@ -45,7 +45,7 @@ def storage_list_template(operation):
 
 
 def files(operation, content):
-    """(storage, file) of one kind of content, on the storage asked for or on every one that can have it."""
+    """Yields (storage, file) for a content type, from the requested storage or all that support the type."""
     name = operation.text("storage_name")
     names = [name] if name else [
         item["storage"] for item in storages(operation, content=content, enabled=1) if item.get("active")]

@@ -1,8 +1,8 @@
-"""Which jobs may run warm, and when this process must not be forked any more.
+"""Which jobs can use a fork, and when the server is out of date.
 
-Ansible reads its configuration when it is imported. A fork has it from the
-server, so it may only serve a job that would read the same; any other job gets a
-new ansible-playbook, which costs the usual time and nothing else.
+Ansible reads its configuration at import. A fork inherits the configuration of
+the server, so a job whose configuration differs gets a new ansible-playbook
+process, which is slower but otherwise equal.
 """
 
 import os
@@ -10,22 +10,22 @@ import sys
 
 from .kernel import RUN_ID
 
-# These name the run and are different in each. Ansible's copies of them are set
-# again in every fork.
-OF_THE_RUN = {RUN_ID, "AWX_ISOLATED_DATA_DIR", "ANSIBLE_CACHE_PLUGIN_CONNECTION", "TMPDIR", "ANSIBLE_LOCAL_TEMP"}
+# Variables that differ between runs. The settings that Ansible derives from them
+# are evaluated again in every fork.
+RUN_VARIABLES = {RUN_ID, "AWX_ISOLATED_DATA_DIR", "ANSIBLE_CACHE_PLUGIN_CONNECTION", "TMPDIR", "ANSIBLE_LOCAL_TEMP"}
 
 
-class Fitness:
-    """What held when Ansible was imported, to compare jobs and the disk with."""
+class Compatibility:
+    """The environment and files that Ansible was imported with."""
 
     def __init__(self, environment):
-        self.environment = of_no_run(environment)
+        self.environment = without_run_variables(environment)
         self.stamps = {path: stamp(path) for path in self.watched()}
 
     def watched(self):
-        """Files and folders that change when Ansible, its packages or its settings do.
+        """Files and directories that change if Ansible, its packages or its settings change.
 
-        An edit inside an installed package is not seen; installing one is.
+        Installing a package is detected; editing a file of an installed package is not.
         """
         import ansible
         home = self.environment.get("HOME", "/")
@@ -38,26 +38,26 @@ class Fitness:
         }
 
     def why_cold(self, command, environment, folder):
-        """Why this job needs an ansible-playbook of its own; None if it does not."""
+        """The reason why this job needs a new ansible-playbook process, or None."""
         if os.path.basename(command) != "ansible-playbook":
             return "it runs %s" % os.path.basename(command)
         if os.path.lexists(os.path.join(folder, "ansible.cfg")):
-            return "its playbook folder has an ansible.cfg"
-        names = sorted(name for name, _ in self.environment.items() ^ of_no_run(environment).items())
+            return "its project directory has an ansible.cfg"
+        names = sorted(name for name, _ in self.environment.items() ^ without_run_variables(environment).items())
         if names:
             return "its environment differs in %s" % ", ".join(dict.fromkeys(names))
         return None
 
     def why_stale(self):
-        """What has changed on disk since Ansible was imported; None if nothing has."""
+        """What has changed on disk since Ansible was imported, or None."""
         for path, before in self.stamps.items():
             if stamp(path) != before:
                 return "%s has changed" % path
         return None
 
 
-def of_no_run(environment):
-    return {name: value for name, value in environment.items() if name not in OF_THE_RUN}
+def without_run_variables(environment):
+    return {name: value for name, value in environment.items() if name not in RUN_VARIABLES}
 
 
 def stamp(path):

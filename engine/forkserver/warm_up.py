@@ -1,8 +1,8 @@
-"""A playbook run once when the server starts, to learn what a run imports and parses.
+"""The warm-up: a playbook run at startup that records what a run imports and parses.
 
-Which modules and which of its own texts Ansible needs is its business and changes
-with its version, so they are not listed here but observed. The rehearsal is a job
-like any other, and a proof that jobs can be run at all.
+The modules and texts that Ansible needs depend on its version, so they are
+recorded rather than listed here. The warm-up is a job like any other and thus
+also proves that jobs can be run.
 """
 
 import json
@@ -16,15 +16,15 @@ from ansible_runner.config.runner import RunnerConfig
 INVENTORY = """\
 all:
   hosts:
-    rehearsal: {ansible_connection: local, ansible_python_interpreter: "{{ ansible_playbook_python }}"}
+    warm_up: {ansible_connection: local, ansible_python_interpreter: "{{ ansible_playbook_python }}"}
 """
 
-# Something of most things that playbooks do, and nothing that leaves a trace.
+# Covers most features that playbooks use, without side effects.
 PLAYBOOK = """\
 - hosts: "{{ hosts | default('all') }}"
   gather_facts: false
   vars: {numbers: [1, 2]}
-  roles: [rehearsal]
+  roles: [warm_up]
   handlers:
     - {name: Handle, ansible.builtin.debug: {msg: handled}}
 """
@@ -46,14 +46,14 @@ INCLUDED = """\
 """
 
 
-class Rehearsal:
-    """The stage of the rehearsal: a private data dir like that of any job."""
+class WarmUp:
+    """The private data dir and the records of the warm-up."""
 
     def __init__(self, run_id, folder, envvars):
         self.run_id, self.folder = run_id, folder
         self.project = os.path.join(folder, "project")
         self.records = os.path.join(folder, "records")
-        tasks = os.path.join(self.project, "roles", "rehearsal", "tasks")
+        tasks = os.path.join(self.project, "roles", "warm_up", "tasks")
         for path in (tasks, *(os.path.join(folder, name) for name in ("env", "inventory", "tmp"))):
             os.makedirs(path, mode=0o700)
         for path, text in (
@@ -69,7 +69,7 @@ class Rehearsal:
         return os.path.join(self.folder, "inventory", "hosts.yml")
 
     def environment(self):
-        """The environment of ansible-playbook as ansible-runner makes it for this server's jobs."""
+        """The environment that ansible-runner passes to ansible-playbook for the jobs of this server."""
         config = RunnerConfig(private_data_dir=self.folder, ident=self.run_id, playbook="play.yml", quiet=True)
         config.prepare()
         return config.env
@@ -77,10 +77,10 @@ class Rehearsal:
     def job(self):
         return {"run_id": self.run_id, "folder": self.folder, "log": os.path.join(self.folder, "log"),
                 "arguments": ["run", self.folder, "--quiet", "--ident", self.run_id, "--playbook", "play.yml",
-                              "--inventory", self.inventory, "--limit=rehearsal"]}
+                              "--inventory", self.inventory, "--limit=warm_up"]}
 
-    def said(self):
-        """The last line that the rehearsal printed, to explain why it failed."""
+    def last_line(self):
+        """The last line of the output, which tells why the warm-up failed."""
         for path in (os.path.join(self.folder, "artifacts", self.run_id, "stdout"), os.path.join(self.folder, "log")):
             if os.path.exists(path):
                 with open(path, errors="replace") as text:
@@ -89,8 +89,8 @@ class Rehearsal:
                     return lines[-1]
         return "it printed nothing"
 
-    def learnt(self):
-        """The modules that were imported, by name, and the texts that were parsed, one entry for each time."""
+    def recorded(self):
+        """The imported modules by name, and the parsed texts, with an entry for each time."""
         modules, texts = {}, []
         with open(self.records, "rb") as records:
             while records.peek(1):
@@ -101,22 +101,22 @@ class Rehearsal:
                     texts.append(record)
         return modules, texts
 
-    def strike(self):
+    def clean_up(self):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Recorder:
-    """Takes the place of Warmth in the rehearsal: the same run, watched instead of helped."""
+    """Replaces PreloadedState during the warm-up and records instead."""
 
-    def __init__(self, warmth, records):
-        self.warmth, self.records = warmth, records
-        self.why_cold, self.stream_errors = warmth.why_cold, warmth.stream_errors
-        self.settings_of_the_run = warmth.settings_of_the_run
+    def __init__(self, preloaded, records):
+        self.preloaded, self.records = preloaded, records
+        self.why_cold, self.stream_errors = preloaded.why_cold, preloaded.stream_errors
+        self.run_settings = preloaded.run_settings
 
     def install(self):
         import yaml
         from ansible.executor.process.worker import WorkerProcess
-        # Appended to by ansible-playbook and its workers, each with one write per record.
+        # ansible-playbook and its workers append to this file, with one write per record.
         self.out = os.open(self.records, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         parse, work = yaml.load, WorkerProcess._run
 

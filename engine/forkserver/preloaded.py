@@ -1,4 +1,4 @@
-"""What every fork starts with: Ansible imported, its modules loaded, its own texts parsed."""
+"""The state that every fork inherits: Ansible imported, its modules loaded, its texts parsed."""
 
 import importlib.util
 import os
@@ -6,16 +6,16 @@ import sys
 import threading
 
 from . import playbook
-from .fitness import OF_THE_RUN, Fitness
+from .compatibility import RUN_VARIABLES, Compatibility
 
 PLUGINS = "ansible.plugins."
 
 
-class Warmth:
-    """Made in the server, used in its forks."""
+class PreloadedState:
+    """Created in the server and used in its forks."""
 
     def __init__(self, environment, folder):
-        """Imports Ansible as ansible-playbook would with this environment, in this folder."""
+        """Imports Ansible like ansible-playbook does with this environment in this directory."""
         self.stream_errors = {name: getattr(sys, name).errors for name in ("stdin", "stdout", "stderr")}
         self.parsed, self.preloaded = {}, set()
         before = dict(os.environ)
@@ -23,18 +23,18 @@ class Warmth:
         os.environ.update(environment)
         os.chdir(folder)
         try:
-            import ansible.cli.playbook  # noqa: F401 - this import is the point
-            self.settings_of_the_run = settings_of_the_run()
-            playbook.drop_own_temporary_folder()
+            import ansible.cli.playbook  # noqa: F401 - imported for its side effects
+            self.run_settings = run_settings()
+            playbook.remove_server_temp_dir()
         finally:
             os.chdir("/")
             os.environ.clear()
             os.environ.update(before)
-        self.fitness = Fitness(environment)
-        self.why_cold, self.why_stale = self.fitness.why_cold, self.fitness.why_stale
+        self.compatibility = Compatibility(environment)
+        self.why_cold, self.why_stale = self.compatibility.why_cold, self.compatibility.why_stale
 
-    def learn(self, modules, texts):
-        """Imports and parses here what the rehearsal needed there."""
+    def load(self, modules, texts):
+        """Imports the modules and parses the texts that the warm-up has recorded."""
         import yaml
         before = set(sys.modules)
         for name, path in modules.items():
@@ -42,27 +42,27 @@ class Warmth:
                 preload(name, path)
         self.preloaded = {name for name in set(sys.modules) - before if name.startswith(PLUGINS)}
         for text, loader in texts:
-            if is_of_ansible(text):
-                self.parsed.setdefault(identity(text, loader), []).append(yaml.load(text, loader))
-        # Only the thread that forks lives on in a fork; a lock that another one held would be held for ever.
+            if ships_with_ansible(text):
+                self.parsed.setdefault(cache_key(text, loader), []).append(yaml.load(text, loader))
+        # A fork has only the thread that forked; a lock held by another thread would never be released.
         if threading.active_count() > 1:
             raise RuntimeError("an import has started a thread, so this process cannot be forked safely")
 
     def install(self):
-        """Puts what is prepared where Ansible will look for it, in a fork."""
+        """Makes Ansible in this fork use the preloaded state."""
         import yaml
         from ansible.plugins.loader import PluginLoader
         parse, load_source = yaml.load, PluginLoader._load_module_source
 
         def load_yaml(stream, Loader):
-            if isinstance(stream, (str, bytes)) and (copies := self.parsed.get(identity(stream, Loader))):
-                return copies.pop()  # each is given out once, as Ansible changes what it gets
+            if isinstance(stream, (str, bytes)) and (copies := self.parsed.get(cache_key(stream, Loader))):
+                return copies.pop()  # each copy is used once, because Ansible modifies it
             return parse(stream, Loader)
 
         def load_plugin(loader, *, python_module_name, path):
-            # Ansible names a plugin's module by the file's name alone, and takes what is loaded
-            # by that name. A plugin of the project that has the name of one of Ansible's must
-            # not be taken for it because it was preloaded.
+            # Ansible derives the module name from the file name only and reuses a loaded module
+            # of that name. A plugin of the project with the file name of a preloaded plugin must
+            # be loaded from the project.
             if python_module_name in self.preloaded:
                 self.preloaded.discard(python_module_name)
                 if sys.modules[python_module_name].__file__ != path:
@@ -72,18 +72,18 @@ class Warmth:
         yaml.load, PluginLoader._load_module_source = load_yaml, load_plugin
 
     def before_end(self):
-        """Nothing to do; the rehearsal notes here what was imported."""
+        """Does nothing here; during the warm-up, records what was imported."""
 
 
-def settings_of_the_run():
-    """The settings that Ansible evaluates differently in each run, found by evaluating all of them
-    in another folder. Those that name the run or a temporary folder differ anyway."""
+def run_settings():
+    """The names of the settings whose value depends on the run: those that use a run variable or a
+    temporary directory, and those that have another value in another working directory."""
     from ansible import constants
     here, found = os.getcwd(), []
     os.chdir("/")
     for name, definition in constants.config.get_configuration_definitions().items():
         variables = {entry["name"] for entry in definition.get("env") or ()}
-        if definition.get("type") in ("tmp", "tmppath", "temppath") or variables & OF_THE_RUN:
+        if definition.get("type") in ("tmp", "tmppath", "temppath") or variables & RUN_VARIABLES:
             found.append(name)
         elif constants.config.get_config_value(name, variables=vars(constants)) != getattr(constants, name):
             found.append(name)
@@ -95,26 +95,26 @@ def preload(name, path):
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
-        return  # a name that only a run knows, such as one of a collection
+        return  # exists in a run only, such as a module of a collection
     if spec is not None:
         if spec.origin == path:
             importlib.import_module(name)
     elif name.startswith(PLUGINS):
-        # Filters and tests: Ansible loads their files under names of its own making.
+        # Filters and tests: Ansible loads their files under synthetic names.
         spec = importlib.util.spec_from_file_location(name, path)
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
 
 
 def belongs_to_installation(path):
-    """Whether a module is Python's or an installed package's. The display callback of ansible-runner
-    is left out: its import changes how Ansible prints, and must come when it comes in any run."""
+    """Whether a module is part of Python or of an installed package. The display callback of
+    ansible-runner is excluded: importing it changes how Ansible prints."""
     inside = path.startswith((sys.prefix + os.sep, sys.base_prefix + os.sep, "/usr/lib/python3"))
     return inside and "ansible_runner" not in path.split(os.sep)
 
 
-def is_of_ansible(text):
-    """Whether a text came with Ansible. Routing tables have no origin, and come from nowhere else."""
+def ships_with_ansible(text):
+    """Whether a text ships with Ansible. Routing tables have no origin, but exist in Ansible only."""
     import ansible
     from ansible._internal._datatag._tags import Origin
     origin = Origin.get_tag(text)
@@ -123,7 +123,7 @@ def is_of_ansible(text):
     return bool(origin.path) and origin.path.startswith(os.path.dirname(ansible.__file__) + os.sep)
 
 
-def identity(text, loader):
-    """Everything that the result of parsing depends on: the text, its tags, and the kind of YAML."""
+def cache_key(text, loader):
+    """Everything that the parsed value depends on: the loader, the text and its tags."""
     from ansible.module_utils._internal._datatag import AnsibleTagHelper
     return loader, AnsibleTagHelper.untag(text), AnsibleTagHelper.tags(text)
