@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::support::examples::{Example, examples};
 use crate::support::internals::{
-    Claim, Claimed, Queue, Redaction, State, openapi_document, read_laxly,
+    Claim, Claimed, Queue, Redaction, RunState, openapi_document, read_laxly,
 };
 use crate::support::stub::StubServer;
 
@@ -143,8 +143,8 @@ proptest! {
     }
 
     #[test]
-    fn a_walk_through_the_states_goes_forward_and_ends(steps in vec(select(&State::ALL[..]), 0..50)) {
-        let (mut state, mut walked) = (State::Queued, vec![State::Queued]);
+    fn a_walk_through_the_states_goes_forward_and_ends(steps in vec(select(&RunState::ALL[..]), 0..50)) {
+        let (mut state, mut walked) = (RunState::Queued, vec![RunState::Queued]);
         for next in steps {
             prop_assert!(!(state.is_final() && state.may_become(next)));
             if state.may_become(next) {
@@ -152,7 +152,7 @@ proptest! {
                 walked.push(next);
                 state = next;
             }
-            prop_assert_eq!(State::of_name(state.name()), Some(state));
+            prop_assert_eq!(RunState::of_name(state.name()), Some(state));
         }
         prop_assert!(walked.len() <= 4, "{:?}", walked);
     }
