@@ -4,6 +4,7 @@ pub mod body;
 mod connection;
 mod dir_lock;
 pub mod docs;
+pub mod effects;
 pub mod error;
 mod fallbacks;
 pub mod health;

@@ -8,7 +8,6 @@ pub mod bundles;
 pub mod claims;
 pub mod debug;
 pub mod effect;
-pub mod effects;
 pub mod firewall;
 pub mod groups;
 pub mod network;

@@ -9,7 +9,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::values::{NodeName, VmId};
 
 /// What planning, claims, joining and redaction ask of a request. Each type of request answers
-/// through [`request!`]; nothing looks up members by their names.
+/// through the macro `request!`; nothing looks up members by their names.
 pub trait Request: Variables + Send + Sync {
     /// The node that it is about.
     fn node(&self) -> Option<&str> {
@@ -140,6 +140,9 @@ macro_rules! request {
 
 pub(crate) use request;
 
+/// A request, or why the members do not fit its type.
+pub type Parsed = serde_json::Result<Box<dyn Request>>;
+
 /// A type of request without its Rust type, so that rows of different types fit in one table.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestType {
@@ -150,7 +153,7 @@ pub struct RequestType {
     /// The example in its schema.
     pub example: fn() -> Map<String, Value>,
     /// Reads it from the members of a checked body.
-    pub parse: fn(Map<String, Value>) -> serde_json::Result<Box<dyn Request>>,
+    pub parse: fn(Map<String, Value>) -> Parsed,
 }
 
 impl RequestType {

@@ -1,9 +1,9 @@
 //! Runs: from a planned request to a recorded outcome, independent of the client's connection.
 //!
 //! [`service`] accepts a run and [`scheduler`] decides when it starts. Each run has a task of its
-//! own: [`lifecycle`] drives it to its end, [`worker`] executes its playbooks, [`recorder`] turns
+//! own: `lifecycle` drives it to its end, `worker` executes its playbooks, `recorder` turns
 //! their job events into a log, a result and counts. Logs are stored in [`log`], everything else
-//! that is known of a run in [`store`]. [`recovery`] settles the runs of a server that was killed.
+//! that is known of a run in [`store`]. `recovery` settles the runs of a server that was killed.
 
 pub mod claims;
 mod context;

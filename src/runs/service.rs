@@ -18,7 +18,8 @@ use crate::runs::log::files::{LogFiles, LogKind};
 use crate::runs::phases::Phases;
 use crate::runs::record::{self, HostCounts, Progress, Record};
 use crate::runs::scheduler::QueueFull;
-use crate::runs::store::sqlite::{Filter, History, StoredRun};
+use crate::runs::store::sqlite::History;
+use crate::runs::store::{Filter, StoredRun};
 use crate::runs::{Ending, Run, RunMetrics, RunRequest, RunState, Step, lifecycle, recovery};
 
 /// Why a run was not started.

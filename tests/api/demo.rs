@@ -143,7 +143,7 @@ async fn an_untrustworthy_runner_result_is_an_error() {
         ("echo 'no such option' >&2; exit 2", "no such option"),
         (
             "mkdir -p $2/artifacts/$5/job_events; echo '{' > $2/artifacts/$5/job_events/1-x.json; echo 0 > $2/artifacts/$5/rc",
-            "1-x.json cannot be read",
+            "cannot read job event 1-x.json",
         ),
         (
             "mkdir -p $2/artifacts/$5/job_events; echo '{}' > $2/artifacts/$5/job_events/1-x.json; echo 0 > $2/artifacts/$5/rc",

@@ -14,7 +14,8 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ use crate::http::middleware;
 use crate::runs::log::files::LogKind;
 use crate::runs::record::Record;
 use crate::runs::state::NOT_UNDONE;
-use crate::runs::store::sqlite::Filter;
+use crate::runs::store::Filter;
 use crate::runs::{AnyRun, ReadError, Run, RunState, StartError};
 use body::RunBody;
 
@@ -186,6 +187,16 @@ async fn log(
     Ok(Json(body).into_response())
 }
 
+/// A page of job events.
+#[derive(Serialize)]
+struct JobEventsPage {
+    from: u64,
+    next: u64,
+    job_events: Vec<Box<RawValue>>,
+    state: body::RunState,
+    complete: bool,
+}
+
 async fn job_events(
     Shared(app): Shared<Arc<App>>,
     Path(id): Path<String>,
@@ -193,12 +204,16 @@ async fn job_events(
 ) -> Result<Response, Error> {
     let from = query.as_ref().ok().and_then(|query| query.from).unwrap_or(1).max(1);
     let (record, lines, next) = page(app, &id, LogKind::JobEvents, query, from - 1).await?;
-    let events: Vec<Value> =
-        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let body = json!({
-        "from": from, "next": next + 1, "job_events": events,
-        "state": body::RunState::from(record.state), "complete": record.state.is_final() && next >= record.job_events,
-    });
+    // Each line is a job event, which is sent as it was stored.
+    let job_events = lines.into_iter().filter_map(|line| RawValue::from_string(line).ok());
+    let complete = record.state.is_final() && next >= record.job_events;
+    let body = JobEventsPage {
+        from,
+        next: next + 1,
+        job_events: job_events.collect(),
+        state: record.state.into(),
+        complete,
+    };
     Ok(Json(body).into_response())
 }
 

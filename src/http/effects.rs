@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Method, OPERATIONS, claims};
+use crate::http::body::{self, Rule};
+use crate::operations::{Method, OPERATIONS, claims};
 use crate::runs::claims::Claim;
 
 /// The claims, the guests, the join key and the secrets of a request to the operation `id`.
@@ -25,7 +26,11 @@ pub fn effects(
 ) -> Option<Value> {
     let operation = OPERATIONS.iter().find(|operation| operation.id() == id)?;
     let request = match &operation.request {
-        Some(request) => (request.parse)(body.clone()).ok()?,
+        Some(request) => {
+            let bytes = Value::Object(body.clone()).to_string();
+            let checked = body::check(&Rule::of(request), None, bytes.as_bytes()).ok()?;
+            (request.parse)(checked).ok()?
+        }
         None => Box::new(()),
     };
     let claims = claims::claims(operation, request.as_ref(), name, inventory);
