@@ -3,6 +3,7 @@
 //! type, and changes are read back from Proxmox.
 
 mod bundles;
+mod effects;
 mod firewall;
 mod guests;
 mod network;

@@ -44,6 +44,8 @@ pub struct Operation {
     pub path: &'static str,
     /// The action whose values are the result, for operations that have one.
     pub action: Option<&'static str>,
+    /// Whether it declares to change nothing.
+    pub reads: bool,
     /// A body that works on a fresh demo.
     pub example: Option<Map<String, Value>>,
 }
@@ -58,6 +60,7 @@ pub fn operations() -> Vec<Operation> {
             Answer::Result { action, .. } => Some(action),
             Answer::Log | Answer::Guest => None,
         },
+        reads: row.effect.is_reading(),
         example: row.example_body(),
     });
     rows.collect()
