@@ -182,7 +182,7 @@ async fn cancel_with(engine: &str) {
     let answer = server.request("POST", &path, &Value::Null).send().await.unwrap();
     assert_eq!(answer.status(), 202);
     let answer: Value = answer.json().await.unwrap();
-    assert!(answer["note"].as_str().unwrap().contains("goes on there"), "{answer:#}");
+    assert!(answer["note"].as_str().unwrap().contains("continue there"), "{answer:#}");
     let run = server.run_when(&run["id"], is_final).await;
     // Looked at as soon as the server says that it is done.
     assert_eq!(processes_of(id), Vec::<String>::new());

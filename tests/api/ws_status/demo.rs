@@ -98,5 +98,5 @@ impl DemoProxmox {
 
 /// Awaits a future with a timeout.
 pub async fn within<F: Future>(wait: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(15), wait).await.expect("it happens in time")
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it happens in time")
 }
