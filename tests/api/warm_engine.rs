@@ -322,6 +322,9 @@ fn without_uptime(mut listed: Value) -> Value {
 
 #[tokio::test]
 async fn both_engines_give_the_same_responses() {
+    // The log has the reason if a run does not use the warm engine. It is printed on failure.
+    let log = tracing_subscriber::fmt().with_test_writer().finish();
+    let _log = tracing::subscriber::set_default(log);
     let (dir, proxmox) = (tempfile::tempdir().unwrap(), DemoProxmox::start());
     let mut settings = demo::settings(dir.path(), &proxmox.inventory());
     settings.insert("RANGE42_ENGINE".to_owned(), "auto".to_owned());
