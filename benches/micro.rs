@@ -9,8 +9,8 @@ use range42_backend_api::ansible::events::{JobEvent, clean_lines, extract, raw_l
 use range42_backend_api::ansible::playbooks::{Playbook, Root};
 use range42_backend_api::ansible::private_data_dir::{Invocation, Workdir};
 use range42_backend_api::http::body;
-use range42_backend_api::live_status::cursor::Snapshot;
 use range42_backend_api::live_status::guest::{Guest, Percent};
+use range42_backend_api::live_status::snapshot::Snapshot;
 use range42_backend_api::operations::OPERATIONS;
 use serde_json::{Map, json};
 

@@ -34,10 +34,10 @@ pub enum ExecutionError {
     #[error("ansible-runner may have been started: {0}")]
     MayHaveStarted(io::Error),
     /// ansible-runner exited without reporting a result.
-    #[error("ansible-runner ended without a result ({exit}): {last_line}")]
+    #[error("ansible-runner ended without a result ({}): {last_line}", in_words(*.exit))]
     NoResult {
-        /// The exit code of ansible-runner, in words.
-        exit: String,
+        /// The exit code of ansible-runner, or `None` if a signal terminated it.
+        exit: Option<i32>,
         /// The last line that ansible-runner printed.
         last_line: String,
     },
@@ -60,7 +60,10 @@ impl ExecutionError {
     pub fn is_ambiguous(&self) -> bool {
         match self {
             Self::CannotStart(_) | Self::CannotWatch(_) => false,
-            Self::NoHosts | Self::NoResult { .. } => false,
+            Self::NoHosts => false,
+            // A runner that exits by itself has reported what was wrong. One that was killed may
+            // have started the playbook before.
+            Self::NoResult { exit, .. } => exit.is_none(),
             Self::MayHaveStarted(_) | Self::NoRecap | Self::Unreadable(_) | Self::Io(_) => true,
         }
     }
@@ -228,11 +231,12 @@ fn no_result(job: &Job, exit: Option<i32>) -> ExecutionError {
     let log = std::fs::read(job.private_data_dir.join(RUNNER_LOG)).unwrap_or_default();
     let log = String::from_utf8_lossy(&log);
     let last_line = log.lines().rev().find(|line| !line.trim().is_empty());
-    ExecutionError::NoResult {
-        exit: exit
-            .map_or_else(|| "killed by a signal".to_owned(), |code| format!("exit code {code}")),
-        last_line: last_line.unwrap_or("it printed nothing").trim().to_owned(),
-    }
+    let last_line = last_line.unwrap_or("it printed nothing").trim().to_owned();
+    ExecutionError::NoResult { exit, last_line }
+}
+
+fn in_words(exit: Option<i32>) -> String {
+    exit.map_or_else(|| "killed by a signal".to_owned(), |code| format!("exit code {code}"))
 }
 
 #[cfg(test)]

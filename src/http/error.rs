@@ -69,11 +69,8 @@ impl Error {
 }
 
 impl From<PlanError> for Error {
-    fn from(error: PlanError) -> Self {
-        match error {
-            PlanError::Refused(reason) => Self::BadRequest(reason),
-            PlanError::Internal(reason) => Self::Internal(reason),
-        }
+    fn from(PlanError(reason): PlanError) -> Self {
+        Self::BadRequest(reason)
     }
 }
 

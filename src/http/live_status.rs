@@ -17,7 +17,7 @@ use tokio::time::{Instant, interval_at, timeout};
 use utoipa::PartialSchema;
 
 use crate::config::StatusSettings;
-use crate::http::body::{Errors, FieldError, Rule, Step};
+use crate::http::body::{Errors, FieldError, Rule, Segment};
 use crate::http::error::{error_response, invalid};
 use crate::http::middleware::cors;
 use crate::http::{App, Error};
@@ -111,7 +111,7 @@ impl StatusQuery {
             }
             NODE.check(
                 &node.into(),
-                &mut vec![Step::Name("query"), Step::Name("node")],
+                &mut vec![Segment::Name("query"), Segment::Name("node")],
                 &mut errors,
             );
             Nodes::One(node.to_owned())

@@ -9,6 +9,7 @@ pub mod cursor;
 pub mod guest;
 pub mod metrics;
 mod poller;
+pub mod snapshot;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,7 +21,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
 pub use crate::live_status::credentials::NOT_FOUND;
-pub use crate::live_status::cursor::{ClientCursor, Frame, Snapshot, error_frame};
+pub use crate::live_status::cursor::ClientCursor;
+pub use crate::live_status::snapshot::{Frame, Snapshot, error_frame};
 
 use crate::config::StatusSettings;
 use crate::live_status::credentials::CredentialsFile;

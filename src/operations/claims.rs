@@ -6,8 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::request::Request;
-use super::{Method, Operation, Target, Work};
-use crate::ansible::playbooks::Root;
+use super::{Operation, Target, Work};
 use crate::inventory::groups::Groups;
 use crate::runs::claims::Claim;
 
@@ -73,19 +72,13 @@ fn hosts_of(pattern: &str, inventory: &Path) -> Vec<Option<String>> {
     hosts.map_or_else(|| vec![None], |hosts| hosts.into_iter().map(Some).collect())
 }
 
-/// What makes two requests the same, for operations where the same request joins the run that
-/// is at work: deletions, which gateways repeat after a timeout, and bundles.
+/// The key that equal requests share, if the operation declares that they join.
 pub fn join_key(
     operation: &Operation,
     members: &Map<String, Value>,
     name: Option<&str>,
 ) -> Option<String> {
-    let is_bundle = match &operation.work {
-        Work::Playbook(work) => work.root != Root::Local,
-        Work::CreateVms { .. } => true,
-        Work::LookUp { .. } => false,
-    };
-    if operation.method != Method::Delete && !is_bundle {
+    if !operation.joins {
         return None;
     }
     // How it is answered makes no difference to what is done.

@@ -82,6 +82,8 @@ pub struct Operation {
     pub work: Work,
     /// What it changes.
     pub effect: Effect,
+    /// Whether an equal request joins the active run instead of starting another.
+    pub joins: bool,
     /// The privileges of Proxmox VE that the API token needs for it.
     pub privileges: &'static [&'static str],
 }

@@ -11,16 +11,11 @@ use crate::config::Settings;
 use crate::inventory;
 use crate::runs::{Plan, RunRequest, Step};
 
-/// Why nothing can be started for a checked request.
+/// Why a checked request cannot be started: the server is not set up for it, or the request names
+/// what does not exist.
 #[derive(Debug, Error)]
-pub enum PlanError {
-    /// The server is not set up for it, or the request names what does not exist.
-    #[error("{0}")]
-    Refused(String),
-    /// A fault of the server.
-    #[error("{0}")]
-    Internal(String),
-}
+#[error("{0}")]
+pub struct PlanError(pub String);
 
 /// A request for an operation.
 pub struct Incoming {
@@ -140,7 +135,7 @@ fn require_keys(given: &[&str], keys: &[&str]) -> Result<(), PlanError> {
         return Ok(());
     }
     let wanted = keys.join(", ");
-    Err(PlanError::Refused(format!("vms must have exactly these keys: {wanted}")))
+    Err(PlanError(format!("vms must have exactly these keys: {wanted}")))
 }
 
 fn look_up(settings: &Settings, vm_id: &str, name_wanted: bool) -> Result<Step, PlanError> {
@@ -153,7 +148,7 @@ fn require_inventory(settings: &Settings) -> Result<(), PlanError> {
         return Ok(());
     }
     let missing = "no inventory hosts.yml in the inventory dir (API_BACKEND_INVENTORY_DIR)";
-    Err(PlanError::Refused(missing.to_owned()))
+    Err(PlanError(missing.to_owned()))
 }
 
 /// The token goes to this host, so a client may only name one that the operator has named.
@@ -165,18 +160,18 @@ fn require_known_api(settings: &Settings, host: &str) -> Result<(), PlanError> {
     let folders = [settings.inventory.as_path(), &playbooks];
     let known = inventory::api_access(&folders, settings.vars_file.as_deref()).map_err(|e| {
         let unknown = "so it cannot be told whether this is an API host of the inventory";
-        PlanError::Refused(format!("proxmox_api_host: {e}, {unknown}"))
+        PlanError(format!("proxmox_api_host: {e}, {unknown}"))
     })?;
     if known.allows(host) {
         return Ok(());
     }
     let refused =
         "proxmox_api_host is not one of the API hosts that the inventory names in plain text";
-    Err(PlanError::Refused(refused.to_owned()))
+    Err(PlanError(refused.to_owned()))
 }
 
 impl From<CatalogError> for PlanError {
     fn from(error: CatalogError) -> Self {
-        Self::Refused(error.to_string())
+        Self(error.to_string())
     }
 }

@@ -16,6 +16,7 @@ pub struct OperationSpec {
     answer: Answer,
     work: Work,
     effect: Effect,
+    joins: bool,
     privileges: &'static [&'static str],
 }
 
@@ -56,14 +57,14 @@ pub(super) fn post(
     row(Method::Post, path, tag, summary, spec)
 }
 
-/// A row for `DELETE`.
+/// A row for `DELETE`. Gateways repeat such requests after a timeout, so equal ones join.
 pub(super) fn delete(
     path: &'static str,
     tag: &'static Tag,
     summary: &'static str,
     spec: OperationSpec,
 ) -> Operation {
-    row(Method::Delete, path, tag, summary, spec)
+    row(Method::Delete, path, tag, summary, OperationSpec { joins: true, ..spec })
 }
 
 fn row(
@@ -73,9 +74,20 @@ fn row(
     summary: &'static str,
     spec: OperationSpec,
 ) -> Operation {
-    let OperationSpec { request, answer, work, effect, privileges } = spec;
-    let example = Map::new();
-    Operation { method, path, tag, summary, request, example, answer, work, effect, privileges }
+    let OperationSpec { request, answer, work, effect, joins, privileges } = spec;
+    Operation {
+        method,
+        path,
+        tag,
+        summary,
+        request,
+        example: Map::new(),
+        answer,
+        work,
+        effect,
+        joins,
+        privileges,
+    }
 }
 
 /// `result` holds one `T` for each event.
@@ -109,7 +121,7 @@ pub(super) fn action<T: Request + DeserializeOwned + ToSchema + 'static>(
         look_up: LookUp::No,
     };
     let (request, work) = (Some(RequestType::of::<T>()), Work::Playbook(work));
-    OperationSpec { request, answer, work, effect, privileges }
+    OperationSpec { request, answer, work, effect, joins: false, privileges }
 }
 
 /// A playbook on hosts of the inventory, whose answer is its log.
@@ -121,7 +133,9 @@ pub(super) fn playbook<T: Request + DeserializeOwned + ToSchema + 'static>(
     let fixed = Vec::new();
     let work = PlaybookWork { root, file, limit: Limit::Hosts, fixed, look_up: LookUp::No };
     let (request, work) = (Some(RequestType::of::<T>()), Work::Playbook(work));
-    OperationSpec { request, answer: Answer::Log, work, effect, privileges: &[] }
+    // Bundles and scenarios are long, and clients that gave up on one send the request again.
+    let joins = root != Root::Local;
+    OperationSpec { request, answer: Answer::Log, work, effect, joins, privileges: &[] }
 }
 
 /// A bundle that runs actions of the Proxmox role.
@@ -139,7 +153,7 @@ pub(super) fn bundle<T: Request + DeserializeOwned + ToSchema + 'static>(
         look_up: LookUp::No,
     };
     let (request, work) = (Some(RequestType::of::<T>()), Work::Playbook(work));
-    OperationSpec { request, answer, work, effect, privileges }
+    OperationSpec { request, answer, work, effect, joins: true, privileges }
 }
 
 /// The bundle that makes the guests of a group, which must be those of `keys`.
@@ -150,11 +164,12 @@ pub(super) fn create_vms<T: Request + DeserializeOwned + ToSchema + 'static>(
     privileges: &'static [&'static str],
 ) -> OperationSpec {
     let (request, work) = (Some(RequestType::of::<T>()), Work::CreateVms { folder, keys });
-    OperationSpec { request, answer: Answer::Log, work, effect, privileges }
+    OperationSpec { request, answer: Answer::Log, work, effect, joins: true, privileges }
 }
 
 /// The look-up of a guest alone.
 pub(super) fn self_test(vm_id: &'static str, privileges: &'static [&'static str]) -> OperationSpec {
     let work = Work::LookUp { vm_id };
-    OperationSpec { request: None, answer: Answer::Guest, work, effect: Effect::Reads, privileges }
+    let (effect, joins) = (Effect::Reads, false);
+    OperationSpec { request: None, answer: Answer::Guest, work, effect, joins, privileges }
 }

@@ -13,11 +13,11 @@ use crate::ansible::executor::Engine;
 use crate::ansible::reaper::Stop;
 use crate::ansible::vault::VaultPassword;
 use crate::config::Settings;
-use crate::runs::claims::{Claim, Claimed};
+use crate::runs::joining::JoinableRuns;
 use crate::runs::log::files::LogFiles;
 use crate::runs::scheduler::Queue;
 use crate::runs::store::sqlite::History;
-use crate::runs::{Ending, Run, RunMetrics, RunRequest};
+use crate::runs::{Ending, Run, RunMetrics};
 
 /// What the runs of a server share.
 pub(super) struct RunContext {
@@ -36,42 +36,9 @@ pub(super) struct RunContext {
 pub(super) struct ActiveRuns {
     pub(super) queue: Queue,
     pub(super) by_id: HashMap<Uuid, Arc<Run>>,
-    /// The runs that an equal request joins, by join key.
-    pub(super) joinable: HashMap<String, JoinableRun>,
+    pub(super) joinable: JoinableRuns,
     /// Whether new runs are rejected because the server is shutting down.
     pub(super) closed: bool,
-}
-
-/// A run that equal requests join.
-pub(super) struct JoinableRun {
-    pub(super) run: Arc<Run>,
-    claims: Vec<Claim>,
-    deletes: bool,
-}
-
-impl ActiveRuns {
-    /// Returns the run that `request` joins, if there is one.
-    pub(super) fn joined_by(&self, request: &RunRequest) -> Option<&Arc<Run>> {
-        let run = &self.joinable.get(request.join_key.as_ref()?)?.run;
-        run.snapshot().record.ending.is_none().then_some(run)
-    }
-
-    /// Makes `run` joinable, and every earlier run that conflicts with it no longer joinable.
-    ///
-    /// After delete, start, delete of one guest, the second delete must not join the first: the
-    /// guest was changed in between. Two deletes do not undo each other, so both stay joinable.
-    pub(super) fn make_joinable(&mut self, run: &Arc<Run>, request: &RunRequest) {
-        let mut claimed = Claimed::default();
-        claimed.add(run.id, &request.claims);
-        self.joinable.retain(|_, earlier| {
-            (request.deletes && earlier.deletes) || claimed.conflict(&earlier.claims).is_none()
-        });
-        if let Some(key) = &request.join_key {
-            let (run, claims) = (run.clone(), request.claims.clone());
-            let joinable = JoinableRun { run, claims, deletes: request.deletes };
-            self.joinable.insert(key.clone(), joinable);
-        }
-    }
 }
 
 impl RunContext {
@@ -86,7 +53,7 @@ impl RunContext {
         let active = Mutex::new(ActiveRuns {
             queue: Queue::new(settings.limits.runs, settings.limits.queue),
             by_id: HashMap::new(),
-            joinable: HashMap::new(),
+            joinable: JoinableRuns::default(),
             closed: false,
         });
         let active_count = watch::Sender::new(0);

@@ -7,6 +7,7 @@
 
 pub mod claims;
 mod context;
+mod joining;
 mod lifecycle;
 pub mod log;
 pub mod look_up;

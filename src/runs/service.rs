@@ -101,7 +101,7 @@ impl Runs {
         if active.closed {
             return Err(StartError::ShuttingDown);
         }
-        if let Some(run) = active.joined_by(&request) {
+        if let Some(run) = active.joinable.joined_by(&request) {
             tracing::info!(run_id = %run.id, "joined an equal run");
             return Ok(run.clone());
         }
@@ -113,7 +113,7 @@ impl Runs {
         })?;
         let run = Arc::new(Run::new(new_record(id, &request)));
         active.by_id.insert(id, run.clone());
-        active.make_joinable(&run, &request);
+        active.joinable.add(&run, &request);
         let admitted: &[Uuid] = if is_admitted { &[id] } else { &[] };
         context.start_admitted(&active, admitted);
         context.upsert_locked(&active, &run);

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::support::demo::{self, DemoProxmox};
-use crate::support::internals::{Script, scripts};
+use crate::support::internals::{Script, operations, scripts};
 use crate::support::server::Client;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
@@ -28,7 +28,7 @@ fn the_committed_scripts_are_current() {
     let there = std::fs::read_dir(&folder).unwrap().flatten();
     let there = there.filter(|entry| entry.path().extension().is_some_and(|end| end == "sh"));
     assert_eq!(there.count(), made.len());
-    assert_eq!(made.len(), 80);
+    assert_eq!(made.len(), operations().len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

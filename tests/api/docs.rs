@@ -74,7 +74,7 @@ async fn header_parameters_have_no_example() {
             assert!(header["schema"].get(filled_in).is_none(), "{header}");
         }
     }
-    assert_eq!(preferences, 80);
+    assert_eq!(preferences, internals::operations().len());
 }
 
 /// Clients rely on these routes, so a change must show up in the committed list.
@@ -86,7 +86,6 @@ fn the_routes_match_the_recorded_list() {
         .collect();
     let golden = std::fs::read_to_string("tests/routes.txt").unwrap();
     assert_eq!(lines.join("\n") + "\n", golden);
-    assert_eq!(lines.len(), 80);
 }
 
 #[tokio::test(flavor = "multi_thread")]

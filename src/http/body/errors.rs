@@ -1,10 +1,10 @@
-//! The errors of one body, which together stay small however large the body is.
+//! What is wrong with a body: one error for each member, which together stay small however large the body is.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
-
-use crate::http::body::FieldError;
 
 /// More errors than this help nobody, and a body has room for a million.
 const MOST: usize = 100;
@@ -15,6 +15,63 @@ const REPEATED: usize = 64 * 1024;
 
 /// What the parts of a value that are no text count for, as JSON and roughly.
 const SMALL: usize = 8;
+
+/// A segment of the path to a member.
+#[derive(Debug, Clone, Copy)]
+pub enum Segment<'a> {
+    /// Where it is looked for, or the name of a member or key.
+    Name(&'a str),
+    /// The place in a list.
+    Index(usize),
+}
+
+impl From<&Segment<'_>> for Value {
+    fn from(step: &Segment) -> Self {
+        match *step {
+            Segment::Name(name) => name.into(),
+            Segment::Index(index) => index.into(),
+        }
+    }
+}
+
+/// One thing that is wrong with a request body.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FieldError {
+    /// A stable name of the kind of error, such as `string_pattern_mismatch`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The path to the member: `body`, then names, keys and indices.
+    pub loc: Vec<Value>,
+    /// A sentence for a person.
+    pub msg: Cow<'static, str>,
+    /// What was sent, except where it could be a secret or is too much to repeat. Members that
+    /// are missing side by side share what was sent in their place.
+    pub input: Arc<Value>,
+    /// The rule that was broken, where it has a value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ctx: Option<Value>,
+}
+
+impl FieldError {
+    /// The verbose shape, which `DEBUG=true` answers.
+    pub fn verbose(&self) -> Verbose<'_> {
+        let text = |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
+        let field = self.loc.iter().map(text).collect::<Vec<_>>().join(".");
+        let Self { kind, msg, input, ctx, .. } = self;
+        Verbose { field, msg, kind, input, ctx: ctx.as_ref() }
+    }
+}
+
+/// A [`FieldError`] with `loc` joined by dots, and every member there.
+#[derive(Serialize)]
+pub struct Verbose<'a> {
+    field: String,
+    msg: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    input: &'a Value,
+    ctx: Option<&'a Value>,
+}
 
 /// What is wrong with one body, in the order of its fields.
 #[derive(Debug)]

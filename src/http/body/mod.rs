@@ -8,71 +8,10 @@ pub mod coerce;
 mod errors;
 pub mod schema;
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-pub use crate::http::body::errors::Errors;
+pub use crate::http::body::errors::{Errors, FieldError, Segment};
 pub use crate::http::body::schema::Rule;
-
-/// A step on the way to a member.
-#[derive(Debug, Clone, Copy)]
-pub enum Step<'a> {
-    /// Where it is looked for, or the name of a member or key.
-    Name(&'a str),
-    /// The place in a list.
-    Index(usize),
-}
-
-impl From<&Step<'_>> for Value {
-    fn from(step: &Step) -> Self {
-        match *step {
-            Step::Name(name) => name.into(),
-            Step::Index(index) => index.into(),
-        }
-    }
-}
-
-/// One thing that is wrong with a request body.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FieldError {
-    /// A stable name of the kind of error, such as `string_pattern_mismatch`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// The path to the member: `body`, then names, keys and indices.
-    pub loc: Vec<Value>,
-    /// A sentence for a person.
-    pub msg: Cow<'static, str>,
-    /// What was sent, except where it could be a secret or is too much to repeat. Members that
-    /// are missing side by side share what was sent in their place.
-    pub input: Arc<Value>,
-    /// The rule that was broken, where it has a value.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ctx: Option<Value>,
-}
-
-impl FieldError {
-    /// The verbose shape, which `DEBUG=true` answers.
-    pub fn verbose(&self) -> Verbose<'_> {
-        let text = |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
-        let field = self.loc.iter().map(text).collect::<Vec<_>>().join(".");
-        let Self { kind, msg, input, ctx, .. } = self;
-        Verbose { field, msg, kind, input, ctx: ctx.as_ref() }
-    }
-}
-
-/// A [`FieldError`] with `loc` joined by dots, and every member there.
-#[derive(Serialize)]
-pub struct Verbose<'a> {
-    field: String,
-    msg: &'a str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    input: &'a Value,
-    ctx: Option<&'a Value>,
-}
 
 /// Checks a request body against `rule` and returns it with every member in its proper type.
 ///
@@ -95,7 +34,7 @@ pub fn check(
         Value::Null => Err(vec![missing_body()]),
         object @ Value::Object(_) => {
             let mut errors = Errors::default();
-            let checked = rule.check(&object, &mut vec![Step::Name("body")], &mut errors);
+            let checked = rule.check(&object, &mut vec![Segment::Name("body")], &mut errors);
             match checked {
                 Some(Value::Object(members)) if errors.is_empty() => Ok(members),
                 _ => Err(errors.into_vec()),

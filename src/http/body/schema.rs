@@ -14,7 +14,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use crate::operations::RequestType;
 
-use crate::http::body::{Errors, FieldError, Step, coerce};
+use crate::http::body::{Errors, FieldError, Segment, coerce};
 
 /// Stands for a password wherever a value is repeated to the client.
 const MASK: &str = "**********";
@@ -92,18 +92,11 @@ impl Rule {
         }
     }
 
-    /// The secrets among the members of a body: the texts that the schema calls passwords.
-    pub fn secrets(&self, body: &serde_json::Map<String, Value>) -> Vec<String> {
-        let Shape::Object(members) = &self.shape else { return Vec::new() };
-        let secret = members.iter().filter(|member| member.rule.secret);
-        secret.filter_map(|member| Some(body.get(&member.name)?.as_str()?.to_owned())).collect()
-    }
-
     /// Checks `value`, adds what is wrong to `errors`, and answers it in its proper type.
     pub fn check<'a>(
         &'a self,
         value: &'a Value,
-        loc: &mut Vec<Step<'a>>,
+        loc: &mut Vec<Segment<'a>>,
         errors: &mut Errors,
     ) -> Option<Value> {
         if self.nullable && value.is_null() {
@@ -265,7 +258,7 @@ impl Refusal {
         Self { kind, msg: msg.into(), ctx: Some(ctx) }
     }
 
-    fn at(self, loc: &[Step], input: Arc<Value>) -> FieldError {
+    fn at(self, loc: &[Segment], input: Arc<Value>) -> FieldError {
         let Self { kind, msg, ctx } = self;
         let loc = loc.iter().map(Value::from).collect();
         FieldError { kind, loc, msg, input, ctx }
@@ -307,7 +300,7 @@ fn check_bounds<T: PartialOrd + std::fmt::Display + serde::Serialize>(
 fn check_object<'a>(
     members: &'a [Member],
     value: &'a Value,
-    loc: &mut Vec<Step<'a>>,
+    loc: &mut Vec<Segment<'a>>,
     errors: &mut Errors,
 ) -> Option<Value> {
     let Value::Object(sent) = value else {
@@ -319,7 +312,7 @@ fn check_object<'a>(
     let beside = OnceCell::new();
     let mut checked = Map::new();
     for Member { name, required, rule } in members {
-        loc.push(Step::Name(name));
+        loc.push(Segment::Name(name));
         match sent.get(name) {
             Some(value) => {
                 if let Some(value) = rule.check(value, loc, errors) {
@@ -353,7 +346,7 @@ fn check_list<'a>(
     item: &'a Rule,
     (min, max): (Option<u64>, Option<u64>),
     value: &'a Value,
-    loc: &mut Vec<Step<'a>>,
+    loc: &mut Vec<Segment<'a>>,
     errors: &mut Errors,
 ) -> Option<Value> {
     let Value::Array(items) = value else {
@@ -377,7 +370,7 @@ fn check_list<'a>(
     }
     let mut checked = Vec::with_capacity(items.len());
     for (index, value) in items.iter().enumerate() {
-        loc.push(Step::Index(index));
+        loc.push(Segment::Index(index));
         checked.extend(item.check(value, loc, errors));
         loc.pop();
     }
@@ -388,7 +381,7 @@ fn check_mapping<'a>(
     rule: &'a Rule,
     max: Option<u64>,
     value: &'a Value,
-    loc: &mut Vec<Step<'a>>,
+    loc: &mut Vec<Segment<'a>>,
     errors: &mut Errors,
 ) -> Option<Value> {
     let Value::Object(entries) = value else {
@@ -407,7 +400,7 @@ fn check_mapping<'a>(
     }
     let mut checked = Map::new();
     for (key, value) in entries {
-        loc.push(Step::Name(key));
+        loc.push(Segment::Name(key));
         if let Some(value) = rule.check(value, loc, errors) {
             checked.insert(key.clone(), value);
         }

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use regex::Regex;
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use crate::pins::pin;
 use crate::support::process::{ServerProcess, processes_of};
 use crate::support::stub;
+use crate::support::wait;
 
 const FIXTURE: &str = "data-a82a896";
 
@@ -132,11 +132,10 @@ async fn make() {
         kill_runner(run);
     }
     fs::write(runs.join("release"), "").unwrap();
-    let begun = Instant::now();
-    while !processes_of(joined["id"].as_str().unwrap()).is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "the runner does not end");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait::until("the runner ended", async || {
+        processes_of(joined["id"].as_str().unwrap()).is_empty()
+    })
+    .await;
     keep(dir.path());
 }
 

@@ -1,13 +1,12 @@
 //! That a run is to be ended is kept before it has ended: a server may be killed in between.
 
-use std::time::{Duration, Instant};
-
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::internals;
 use crate::support::process::{ServerProcess, processes_of};
 use crate::support::stub::{StubServer, project, write};
+use crate::support::wait;
 
 const START: &str = "/v0/admin/proxmox/vms/vm_id/start";
 
@@ -25,14 +24,6 @@ fn guest() -> Value {
     json!({ "proxmox_node": "px", "vm_id": 100 })
 }
 
-async fn holds(mut condition: impl FnMut() -> bool, otherwise: &str) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{otherwise}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accepted_cancel_survives_a_kill_of_the_server() {
     let (dir, env) = project(|_, _| {});
@@ -47,7 +38,7 @@ async fn an_accepted_cancel_survives_a_kill_of_the_server() {
     server.kill();
     // The playbook comes to a good end, which nobody asked it for any more.
     write(&dir.path().join("runs/release"), "");
-    holds(|| processes_of(id).is_empty(), "the runner stays").await;
+    wait::until("the runner ended", async || processes_of(id).is_empty()).await;
 
     let mut server = ServerProcess::start(&env);
     let run = server.run(&run["id"]).await;
@@ -66,7 +57,7 @@ async fn time_limit_and_shutdown_survive_a_kill_of_the_server() {
         server.behave(&deaf());
         let client = server.client.clone();
         let answer = tokio::spawn(async move { client.json("POST", START, &guest()).await });
-        holds(|| server.calls().len() == 1, "the run does not begin").await;
+        wait::until("the run began", async || server.calls().len() == 1).await;
         if ending == "shutdown" {
             internals::end_all_runs(&server.client.app);
         }
@@ -80,8 +71,23 @@ async fn time_limit_and_shutdown_survive_a_kill_of_the_server() {
             assert!(["running", "canceling"].contains(&state.as_str()), "{ending}: {state}");
             state == "canceling" && record.contains(&format!("\"ending\":\"{ending}\""))
         };
-        holds(kept, ending).await;
+        wait::until(ending, async || kept()).await;
         write(&server.runs().join("release"), "");
         answer.await.unwrap();
     }
+}
+
+/// The playbook may have begun: without a report, nobody can tell that it failed.
+#[tokio::test]
+async fn the_outcome_is_unknown_if_the_runner_is_killed_before_its_first_event() {
+    let server = StubServer::start(|_, _| {});
+    server.behave(&json!({
+        "events": [], "lookup_events": [], "rc": 0, "lookup_rc": 0, "killed": true,
+    }));
+    let answer = server.client.json("POST", START, &guest()).await;
+    assert_eq!(answer.status, 500, "{}", answer.text);
+    assert!(answer.text.contains("killed by a signal"), "{}", answer.text);
+    let id = answer.headers["x-run-id"].to_str().unwrap();
+    let run = server.client.get(&format!("/v0/admin/runs/{id}")).await.json();
+    assert_eq!(run["state"], "unknown", "{run:#}");
 }

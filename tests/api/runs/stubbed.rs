@@ -1,7 +1,6 @@
 //! What clients see of runs, with a stub in the place of the runner.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::Request;
@@ -11,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::server::{Answer, Client};
 use crate::support::stub::{StubServer, write};
+use crate::support::wait;
 
 const LIST: &str = "/v0/admin/proxmox/vms/list";
 const START: &str = "/v0/admin/proxmox/vms/vm_id/start";
@@ -83,15 +83,11 @@ async fn run(client: &Client, id: &Value) -> Value {
 
 /// Waits until a run fits.
 async fn run_when(client: &Client, id: &Value, fits: impl Fn(&Value) -> bool) -> Value {
-    let begun = Instant::now();
-    loop {
+    wait::eventually(async || {
         let now = run(client, id).await;
-        if fits(&now) {
-            return now;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{now:#}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+        if fits(&now) { Ok(now) } else { Err(format!("{now:#}")) }
+    })
+    .await
 }
 
 fn is(state: &'static str) -> impl Fn(&Value) -> bool {
@@ -201,16 +197,13 @@ async fn an_equal_deletion_or_bundle_joins_the_active_run() {
             different["hosts"] = json!("web");
         }
         let different = send(client, method, path, different);
-        let begun = Instant::now();
-        loop {
+        wait::eventually(async || {
             let runs = client.get(&format!("{RUNS}?state=running")).await;
-            let at_work = runs.json()["runs"].as_array().unwrap().clone();
-            if at_work.iter().filter(|run| run["job_events"] == 3).count() == 2 {
-                break;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(30), "{}", runs.text);
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            let running = runs.json()["runs"].as_array().unwrap().clone();
+            let at_work = running.iter().filter(|run| run["job_events"] == 3).count() == 2;
+            if at_work { Ok(()) } else { Err(runs.text) }
+        })
+        .await;
         release(&server);
         let answers = [first.await.unwrap(), second.await.unwrap(), different.await.unwrap()];
         let ids = answers.each_ref().map(|answer| answer.headers["x-run-id"].clone());
@@ -361,13 +354,11 @@ async fn an_active_run_cannot_be_deleted_and_a_late_success_stays_canceled() {
     late["late"] = json!(true);
     server.behave(&late);
     let answer = send(client, "POST", START, guest(100));
-    let live = loop {
-        let runs = client.get(RUNS).await.json();
-        if runs["runs"][0]["log_lines"] == 2 {
-            break runs["runs"][0].clone();
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+    let live = wait::eventually(async || {
+        let run = client.get(RUNS).await.json()["runs"][0].take();
+        if run["log_lines"] == 2 { Ok(run) } else { Err(run.to_string()) }
+    });
+    let live = live.await;
     let path = format!("{RUNS}/{}", live["id"].as_str().unwrap());
     assert_eq!(client.json("DELETE", &path, &Value::Null).await.status, 409);
     assert_eq!(live["state"], "running");

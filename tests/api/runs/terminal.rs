@@ -1,12 +1,14 @@
 //! `runs list`, `runs follow` and `runs cancel`, as a person calls them.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
 
 use crate::support::process::ServerProcess;
 use crate::support::stub::{project, write};
+use crate::support::wait;
 
 fn server() -> (TempDir, ServerProcess) {
     let (dir, env) = project(|_, _| {});
@@ -45,8 +47,8 @@ async fn a_run_is_followed_to_its_end() {
     let (dir, server) = server();
     let id = begin(&server).await;
     let follower = runs(&server, &["follow", &id])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     server.run_when(&json!(id), |run| run["job_events"] == 3).await;
@@ -76,15 +78,30 @@ async fn a_run_is_canceled_and_followed_from_the_command_line() {
     assert!(texts(&output).1.starts_with("canceled: "), "{:?}", texts(&output));
     let output = runs(&server, &["follow", "nothing"]).output().unwrap();
     assert_eq!(texts(&output).1, "range42-backend-api: no run has the id nothing\n");
-    // At a terminal there is a line that says how far the run is.
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_shows_the_progress_of_a_run() {
+    let (dir, server) = server();
     let id = begin(&server).await;
-    let follow = format!(
-        "timeout -s INT 4 {} runs follow {id} --server {}",
-        env!("CARGO_BIN_EXE_range42-backend-api"),
-        server.url
-    );
-    let output = Command::new("script").args(["-qec", &follow, "/dev/null"]).output().unwrap();
-    let (screen, _) = texts(&output);
-    assert!(screen.contains("\r\u{1b}[Krunning 0:0") && screen.contains("task 1: t"), "{screen:?}");
-    assert!(screen.contains("\u{1b}[0;32mok: [px]"), "{screen:?}");
+    let program = env!("CARGO_BIN_EXE_range42-backend-api");
+    let follow = format!("{program} runs follow {id} --server {}", server.url);
+    let mut terminal = tokio::process::Command::new("script")
+        .args(["-qec", &follow, "/dev/null"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = terminal.stdout.take().unwrap();
+    let mut screen = String::new();
+    let expected = ["\r\u{1b}[Krunning 0:0", "task 1: t", "\u{1b}[0;32mok: [px]"];
+    while !expected.iter().all(|text| screen.contains(text)) {
+        let mut bytes = [0; 4096];
+        let length = wait::within(output.read(&mut bytes)).await.unwrap();
+        assert_ne!(length, 0, "{screen:?}");
+        screen.push_str(&String::from_utf8_lossy(&bytes[..length]));
+    }
+    write(&dir.path().join("runs/release"), "");
+    wait::within(output.read_to_end(&mut Vec::new())).await.unwrap();
+    assert!(terminal.wait().await.unwrap().success());
 }

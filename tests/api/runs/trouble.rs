@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
@@ -14,6 +13,7 @@ use crate::support::internals::{
 use crate::support::process::{ServerProcess, processes_of};
 use crate::support::server::Client;
 use crate::support::stub::{StubServer, project, write};
+use crate::support::wait;
 
 const LIST: &str = "/v0/admin/proxmox/vms/list";
 
@@ -48,26 +48,22 @@ async fn a_locked_history_does_not_delay_runs() {
     assert_eq!(answer.status, 200, "{}", answer.text);
     let path = format!("/v0/admin/runs/{}", answer.headers["x-run-id"].to_str().unwrap());
     assert_eq!(server.client.get(&path).await.json()["state"], "succeeded", "from memory");
-    let begun = Instant::now();
-    let ready = loop {
-        let ready = server.client.get("/readyz").await;
-        if ready.json()["checks"]["data_dir"]["ready"] == false {
-            break ready;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{}", ready.text);
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let data_dir = async |is_ready: bool| {
+        wait::eventually(async || {
+            let ready = server.client.get("/readyz").await;
+            if ready.json()["checks"]["data_dir"]["ready"] == is_ready {
+                Ok(ready)
+            } else {
+                Err(ready.text)
+            }
+        })
+        .await
     };
+    let ready = data_dir(false).await;
     assert_eq!(ready.status, 503);
     assert!(ready.text.contains("locked"), "{}", ready.text);
     other.execute_batch("COMMIT").unwrap();
-    loop {
-        let ready = server.client.get("/readyz").await;
-        if ready.json()["checks"]["data_dir"]["ready"] == true {
-            break;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{}", ready.text);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    data_dir(true).await;
     let count: i64 = other.query_row("SELECT count(*) FROM runs", [], |row| row.get(0)).unwrap();
     assert_eq!(count, 1);
 }
@@ -221,11 +217,9 @@ async fn a_partly_damaged_history_is_quarantined_with_its_files() {
         .map(|name| (data.join(name), fs::read(data.join(name)).unwrap()));
     drop(before);
     let file = data.join("history.sqlite3");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while data.join("history.sqlite3-wal").exists() {
-        assert!(Instant::now() < deadline, "the first server does not let go");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    // Until the first server has closed the database.
+    wait::until("the database is closed", async || !data.join("history.sqlite3-wal").exists())
+        .await;
     let mut damaged = fs::read(&file).unwrap();
     damaged[4096..].fill(0xA5);
     fs::write(&file, &damaged).unwrap();
@@ -326,16 +320,17 @@ async fn old_runs_are_deleted_with_their_logs() {
     let kept: Vec<&str> =
         runs["runs"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap()).collect();
     assert_eq!(kept, [&ids[3], &ids[2]]);
-    let begun = Instant::now();
-    loop {
+    wait::eventually(async || {
         let files = fs::read_dir(server.dir.path().join("data/logs")).unwrap().flatten();
         let names: Vec<_> = files.map(|e| e.file_name().into_string().unwrap()).collect();
-        if names.iter().all(|name| kept.iter().any(|id| name.starts_with(id))) && names.len() == 4 {
-            break;
+        let is_kept = |name: &String| kept.iter().any(|id| name.starts_with(id));
+        if names.len() == 4 && names.iter().all(is_kept) {
+            Ok(())
+        } else {
+            Err(format!("{names:?}"))
         }
-        assert!(begun.elapsed() < Duration::from_secs(10), "{names:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

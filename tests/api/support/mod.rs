@@ -8,6 +8,7 @@ pub mod lab;
 pub mod process;
 pub mod server;
 pub mod stub;
+pub mod wait;
 
 use std::process::Command;
 

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+
+use super::wait;
 
 /// A server process on a port chosen by the system, killed when dropped.
 pub struct ServerProcess {
@@ -129,16 +130,16 @@ impl ServerProcess {
 
     /// Waits until the server would start the next run with this engine.
     pub async fn engine_serves(&self, engine: &str) {
-        let begun = std::time::Instant::now();
-        loop {
+        wait::eventually(async || {
             let ready = self.get("/readyz").await;
             let runner = ready["checks"]["runner"]["reason"].as_str().unwrap();
             if runner.contains(&format!("engine {engine}")) {
-                return;
+                Ok(())
+            } else {
+                Err(runner.to_owned())
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "{runner}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        })
+        .await;
     }
 
     /// Gets a run by id.
@@ -163,7 +164,7 @@ impl ServerProcess {
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(120), wait).await.expect("timed out")
+        wait::within(wait).await
     }
 }
 

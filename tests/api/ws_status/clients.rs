@@ -2,13 +2,13 @@
 
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::support::wait;
 use crate::ws_status::dashboard::{Dashboard, Got, Server};
-use crate::ws_status::demo::{DemoProxmox, within};
+use crate::ws_status::demo::DemoProxmox;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_poller_serves_all_clients_and_stops_after_the_last() {
@@ -68,7 +68,7 @@ async fn a_thousand_clients_cause_one_request_per_poll() {
         });
     }
     let mut all_get = async |kind: &str| -> Vec<Value> {
-        within(async {
+        wait::within(async {
             let mut messages = Vec::new();
             while messages.len() < ALL - DEAF {
                 match news.recv().await.unwrap() {
@@ -101,17 +101,13 @@ async fn changed(demo: &DemoProxmox, server: &Server, turn: u32) -> bool {
     let cpu = f64::from(turn % 2) * 0.5 + 0.1;
     join_all(BUSY.map(|vmid| demo.measure(vmid, json!({ "cpu": cpu })))).await;
     let before = server.polls("ok").await;
-    within(async {
-        loop {
-            if server.clients().await == 0 {
-                return false;
-            }
-            // The first poll may have started before the change.
-            if server.polls("ok").await >= before + 2 {
-                return true;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+    wait::eventually(async || {
+        if server.clients().await == 0 {
+            return Ok(false);
         }
+        // The first poll may have started before the change.
+        let polls = server.polls("ok").await;
+        if polls >= before + 2 { Ok(true) } else { Err(format!("{polls} polls")) }
     })
     .await
 }
@@ -190,16 +186,11 @@ async fn pings_disconnect_only_unresponsive_clients() {
     server.has_clients(2).await;
     // Pongs are sent by reading. Two pings remain unanswered; instead of the third, the connection
     // is closed.
-    let closed = within(async {
+    let closed = wait::until("closed", async || {
         let mut bytes = [0; 65_536];
-        loop {
-            let length = dead.socket.get_ref().peek(&mut bytes).await.unwrap();
-            let is_close = |frame: &[u8]| frame[0] == 0x88 && frame[2..] == 1011_u16.to_be_bytes();
-            if bytes[..length].windows(4).any(is_close) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let length = dead.socket.get_ref().peek(&mut bytes).await.unwrap();
+        let is_close = |frame: &[u8]| frame[0] == 0x88 && frame[2..] == 1011_u16.to_be_bytes();
+        bytes[..length].windows(4).any(is_close)
     });
     tokio::select! {
         got = living.next_whenever() => panic!("{got:?}"),
@@ -246,7 +237,7 @@ impl Binary {
     }
 
     async fn dashboard(&self, query: &str) -> Dashboard {
-        within(Dashboard::connect(self.address, query, &[])).await.unwrap()
+        wait::within(Dashboard::connect(self.address, query, &[])).await.unwrap()
     }
 }
 

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
+use crate::support::wait;
 use crate::ws_status::dashboard::Server;
-use crate::ws_status::demo::{DemoProxmox, within};
+use crate::ws_status::demo::DemoProxmox;
 
 const NOT_FOUND: &str = "Proxmox credentials not found in backend inventory";
 
@@ -94,12 +95,7 @@ async fn new_credentials_end_the_backoff() {
     let server = Server::start(&nowhere, &[("RANGE42_WS_POLL_SECONDS", "1")]).await;
     let mut dashboard = server.dashboard("").await;
     dashboard.expect("stale").await;
-    within(async {
-        while server.polls("failed").await < 2 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    wait::until("two polls failed", async || server.polls("failed").await >= 2).await;
     std::fs::write(server.hosts(), demo.inventory()).unwrap();
     dashboard.expect("full").await;
     assert_eq!(server.polls("failed").await, 2);

@@ -12,7 +12,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::support::internals::router;
 use crate::support::server::Client;
-use crate::ws_status::demo::within;
+use crate::support::wait;
 
 /// A server on its own port, with an inventory that the test can rewrite.
 pub struct Server {
@@ -55,7 +55,7 @@ impl Server {
 
     /// Connects a client with a query such as `?node=*`.
     pub async fn dashboard(&self, query: &str) -> Dashboard {
-        within(Dashboard::connect(self.address, query, &[])).await.unwrap()
+        wait::within(Dashboard::connect(self.address, query, &[])).await.unwrap()
     }
 
     /// The number of clients, according to the metrics.
@@ -77,12 +77,7 @@ impl Server {
 
     /// Waits until the server has `count` clients.
     pub async fn has_clients(&self, count: usize) {
-        within(async {
-            while self.clients().await != count {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
-        })
-        .await;
+        wait::until("the clients are counted", async || self.clients().await == count).await;
     }
 }
 
@@ -143,7 +138,7 @@ impl Dashboard {
 
     /// Receives the next event, skipping pings (which reading answers).
     pub async fn next(&mut self) -> Got {
-        within(self.next_whenever()).await
+        wait::within(self.next_whenever()).await
     }
 
     /// Like `next`, without a timeout.

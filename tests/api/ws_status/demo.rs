@@ -1,12 +1,12 @@
 //! The demo's Proxmox: its control API and faults.
 
 use std::path::Path;
-use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::demo;
+use crate::support::wait;
 
 /// A demo Proxmox, stopped when dropped.
 pub struct DemoProxmox {
@@ -51,12 +51,7 @@ impl DemoProxmox {
     /// Waits until Proxmox has received `count` more requests.
     pub async fn asked_again(&self, count: usize) {
         let before = self.requests().await.len();
-        within(async {
-            while self.requests().await.len() < before + count {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        })
-        .await;
+        wait::until("requested", async || self.requests().await.len() >= before + count).await;
     }
 
     /// Clears the recorded requests.
@@ -78,25 +73,15 @@ impl DemoProxmox {
         let answer = self.send(method, path, form).await;
         let Some(upid) = answer.as_str().filter(|text| text.starts_with("UPID:")) else { return };
         let task = format!("tasks/{}/status", upid.replace(':', "%3A"));
-        within(async {
-            loop {
-                let state = self.send(Method::GET, &task, &[]).await;
-                if state["status"] == "stopped" {
-                    return assert_eq!(state["exitstatus"], "OK", "{upid}");
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await;
+        let ended = async || {
+            let state = self.send(Method::GET, &task, &[]).await;
+            if state["status"] == "stopped" { Ok(state) } else { Err(state.to_string()) }
+        };
+        assert_eq!(wait::eventually(ended).await["exitstatus"], "OK", "{upid}");
     }
 
     async fn send(&self, method: Method, path: &str, form: &[(&str, &str)]) -> Value {
         let path = format!("/nodes/{}/{path}", self.ready("node"));
         self.process.api(method, &path, form).await
     }
-}
-
-/// Awaits a future with a timeout.
-pub async fn within<F: Future>(wait: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it happens in time")
 }
