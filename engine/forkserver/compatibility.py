@@ -6,6 +6,7 @@ process, which is slower but otherwise equal.
 """
 
 import os
+import stat
 import sys
 
 from .kernel import RUN_ID
@@ -27,13 +28,14 @@ class Compatibility:
 
         Installing a package is detected; editing a file of an installed package is not.
         """
+        own = os.path.dirname(__file__)
         import ansible
         home = self.environment.get("HOME", "/")
         config = self.environment.get("ANSIBLE_CONFIG", "")
         return {
             os.path.realpath(sys.executable), os.path.join(sys.prefix, "pyvenv.cfg"),
             *(path for path in sys.path if path), os.path.dirname(ansible.__file__),
-            os.path.dirname(__file__), *filter(None, [config]), os.path.join(config, "ansible.cfg"),
+            own, *(entry.path for entry in os.scandir(own) if entry.is_file()), *filter(None, [config]), os.path.join(config, "ansible.cfg"),
             os.path.join(home, ".ansible.cfg"), "/etc/ansible/ansible.cfg",
         }
 
@@ -61,8 +63,12 @@ def without_run_variables(environment):
 
 
 def stamp(path):
+    """What changes if the file or directory does. The time of a directory is not part of it: that
+    also changes if any Python process stores compiled files there."""
     try:
         status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            return status.st_ino, sorted(name for name in os.listdir(path) if name != "__pycache__")
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ino, status.st_size

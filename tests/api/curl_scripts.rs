@@ -58,7 +58,7 @@ fn lanes() -> Vec<Vec<String>> {
     lanes.iter_mut().for_each(|lane| lane.sort_by_key(|name| name.contains("delete")));
     // Start the longest lanes first, so that none runs alone at the end.
     lanes.sort_by_key(|lane| std::cmp::Reverse(lane.len()));
-    assert_eq!(lanes[0].len(), 8);
+    assert!(lanes[0].len() > 1, "those of a group are in one lane");
     lanes
 }
 

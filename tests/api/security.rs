@@ -139,7 +139,7 @@ async fn through_every_text(part: usize) {
     let corpus = traps.corpus();
     let (mut refused, mut passed) = (0, 0);
     let all = examples();
-    assert_eq!(all.len(), 79);
+    assert!(all.len() >= 79, "{}", all.len());
     for example in all.iter().skip(part).step_by(PARTS) {
         for pointer in example.texts() {
             for text in corpus.iter().chain(&shaped(&pointer, &corpus)) {

@@ -243,14 +243,19 @@ async fn an_outdated_fork_server_is_replaced() {
     let job = jobs.job(true);
     let launched = jobs.launch(&job).await;
     let server = parent(launched.pid);
-    write(&jobs.dir.path().join("engine/forkserver/new.py"), "");
+    // Compiled files of another Python process make no difference.
+    write(&jobs.dir.path().join("engine/forkserver/__pycache__/job.cpython-300.pyc"), "");
     assert_eq!(jobs.run().await, Some(0));
-    assert!(jobs.engine.describe().contains("1 runs warm, 2 as a process"));
+    assert!(jobs.engine.describe().contains("2 runs warm, 1 as a process"));
+    let file = jobs.dir.path().join("engine/forkserver/job.py");
+    write(&file, &format!("{}# changed\n", fs::read_to_string(&file).unwrap()));
+    assert_eq!(jobs.run().await, Some(0));
+    assert!(jobs.engine.describe().contains("2 runs warm, 2 as a process"));
     wait::until("the old server exited", async || !is_there(server)).await;
     assert_eq!(launched.ended.await.unwrap(), Some(0), "jobs of the old fork server finish");
     assert_eq!(jobs.run().await, Some(0));
     assert!(jobs.engine.describe().starts_with("warm ("), "{}", jobs.engine.describe());
-    assert!(jobs.engine.describe().contains("2 runs warm"));
+    assert!(jobs.engine.describe().contains("3 runs warm"));
 }
 
 /// The command lines of the processes that have a run's id in their environment.

@@ -29,5 +29,5 @@ fn every_operation_is_tested() {
         let of_a_group = operation.path.contains("/run/bundles/");
         assert!(of_a_group || files.iter().any(|file| file.contains(&end)), "{}", operation.path);
     }
-    assert_eq!(actions.len(), 41);
+    assert!(actions.len() >= 41, "{actions:?}");
 }
