@@ -107,7 +107,7 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// The response with the result of `action`: one `T` or, if `list`, a list of `T` for each event.
+    /// The result of `action` as response: one `T` or, if `list`, a list of `T` for each event.
     pub fn result<T: ToSchema>(action: &'static str, list: bool) -> Self {
         Self::Result {
             action,

@@ -1,4 +1,4 @@
-//! The errors of one body, which together stay small however large the body is.
+//! The errors of a body. Their total size is limited, regardless of the size of the body.
 
 use std::sync::Arc;
 
@@ -6,17 +6,18 @@ use serde_json::{Map, Value};
 
 use crate::http::body::FieldError;
 
-/// More errors than this help nobody, and a body has room for a million.
+/// The maximum number of errors. More are not useful, and a body can contain a million.
 const MOST: usize = 100;
 
-/// Bytes of what was sent that the errors of one body repeat. A member that is missing repeats
-/// all that stands beside it, so without a limit the answer could be a multiple of the body.
+/// The maximum number of input bytes that the errors of a body repeat. The error for a missing
+/// member repeats the whole surrounding object, so without a limit the response could be many times
+/// as large as the body.
 const REPEATED: usize = 64 * 1024;
 
-/// What the parts of a value that are no text count for, as JSON and roughly.
+/// The approximate size in JSON of any part of a value that is not text, in bytes.
 const SMALL: usize = 8;
 
-/// What is wrong with one body, in the order of its fields.
+/// The errors of a body, in the order of its fields.
 #[derive(Debug)]
 pub struct Errors {
     found: Vec<FieldError>,
@@ -30,14 +31,13 @@ impl Default for Errors {
 }
 
 impl Errors {
-    /// Whether nothing is wrong so far.
+    /// Whether there are no errors so far.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// Adds an error about `value`, which is repeated as `shown` where there is room for it, and
-    /// as null where there is none. Beyond the limit an error is dropped: those before it are
-    /// enough to refuse the body.
+    /// Adds an error about `value`. Its input is `shown`, or null if that exceeds the size limit. If
+    /// there are too many errors, this one is dropped, because the body is rejected anyway.
     pub(super) fn add(
         &mut self,
         error: impl FnOnce(Arc<Value>) -> FieldError,
@@ -57,21 +57,21 @@ impl Errors {
         self.found.push(error(input));
     }
 
-    /// Adds an error as it is.
+    /// Adds an error without checking its size.
     pub fn push(&mut self, error: FieldError) {
         if self.found.len() < MOST {
             self.found.push(error);
         }
     }
 
-    /// All that was found.
+    /// Returns all errors.
     pub fn into_vec(self) -> Vec<FieldError> {
         self.found
     }
 }
 
-/// What is left of `room` once `value` is in it, or none where it does not fit. It looks at no
-/// more of the value than would fit.
+/// Returns the remaining `room` after `value`, or `None` if it does not fit. Visits no more of the
+/// value than fits.
 fn after(room: usize, value: &Value) -> Option<usize> {
     match value {
         Value::String(text) => room.checked_sub(text.len() + SMALL),

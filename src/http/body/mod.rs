@@ -1,8 +1,8 @@
-//! From bytes to a checked JSON object, or to every error at once, as far as a person reads.
+//! Validates request bodies: returns a JSON object, or all errors at once, up to a limit.
 //!
-//! The rules come from the published schema ([`schema`]), so that what a client reads in
-//! `openapi.json` is what the service checks. The shape of the errors, their types and the lax
-//! reading of numbers and booleans are those of the API's contract (FastAPI on pydantic 2).
+//! The rules are compiled from the published schema ([`schema`]), so that the server validates
+//! exactly what `openapi.json` describes. The shape and types of the errors, and the lenient parsing
+//! of numbers and booleans, are those of the API's contract (FastAPI with pydantic 2).
 
 pub mod coerce;
 mod errors;
@@ -17,12 +17,12 @@ use serde_json::{Map, Value, json};
 pub use crate::http::body::errors::Errors;
 pub use crate::http::body::schema::Rule;
 
-/// A step on the way to a member.
+/// A step of the path to a member.
 #[derive(Debug, Clone, Copy)]
 pub enum Step<'a> {
-    /// Where it is looked for, or the name of a member or key.
+    /// The part of the request, such as `body`, or the name of a member or key.
     Name(&'a str),
-    /// The place in a list.
+    /// The index in a list.
     Index(usize),
 }
 
@@ -35,26 +35,26 @@ impl From<&Step<'_>> for Value {
     }
 }
 
-/// One thing that is wrong with a request body.
+/// An error in a request body.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FieldError {
-    /// A stable name of the kind of error, such as `string_pattern_mismatch`.
+    /// The stable name of the kind of error, such as `string_pattern_mismatch`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The path to the member: `body`, then names, keys and indices.
     pub loc: Vec<Value>,
-    /// A sentence for a person.
+    /// The message for people.
     pub msg: Cow<'static, str>,
-    /// What was sent, except where it could be a secret or is too much to repeat. Members that
-    /// are missing side by side share what was sent in their place.
+    /// The input, unless it could be a secret or is too large. The errors of missing members of the
+    /// same object share it.
     pub input: Arc<Value>,
-    /// The rule that was broken, where it has a value.
+    /// The parameter of the violated rule, such as its pattern, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ctx: Option<Value>,
 }
 
 impl FieldError {
-    /// The verbose shape, which `DEBUG=true` answers.
+    /// Returns the verbose shape, for responses with `DEBUG=true`.
     pub fn verbose(&self) -> Verbose<'_> {
         let text = |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
         let field = self.loc.iter().map(text).collect::<Vec<_>>().join(".");
@@ -63,7 +63,7 @@ impl FieldError {
     }
 }
 
-/// A [`FieldError`] with `loc` joined by dots, and every member there.
+/// A [`FieldError`] with `loc` joined by dots. All members are present.
 #[derive(Serialize)]
 pub struct Verbose<'a> {
     field: String,
@@ -74,10 +74,14 @@ pub struct Verbose<'a> {
     ctx: Option<&'a Value>,
 }
 
-/// Checks a request body against `rule` and returns it with every member in its proper type.
+/// Validates a request body and converts every member to its type.
 ///
-/// Members that the rule does not know are dropped, as clients send more than an operation
-/// reads. `content_type` absent counts as JSON.
+/// Unknown members are dropped, because clients send more members than an operation reads. A missing
+/// `content_type` means JSON.
+///
+/// # Errors
+///
+/// Returns the errors of all fields, up to a limit, if the body is not valid.
 pub fn check(
     rule: &Rule,
     content_type: Option<&str>,
@@ -105,7 +109,8 @@ pub fn check(
     }
 }
 
-/// `application/json` and every `application/…+json`; parameters such as a charset do not count.
+/// Whether the type is `application/json` or `application/…+json`. Parameters such as a charset are
+/// ignored.
 pub fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence
@@ -125,15 +130,15 @@ fn not_an_object(input: Value) -> FieldError {
     body_error("model_attributes_type", "Input should be a valid dictionary or object", input)
 }
 
-/// The position is counted in characters from the start, as clients of the contract expect,
-/// where serde_json gives a line and a column in bytes.
+/// The contract defines the position in characters from the start, but serde_json reports a line and
+/// a column in bytes.
 fn bad_json(bytes: &[u8], error: &serde_json::Error) -> FieldError {
     let line_start = bytes
         .split_inclusive(|b| *b == b'\n')
         .take(error.line().saturating_sub(1))
         .map(<[u8]>::len)
         .sum::<usize>();
-    // At the end of the input the column names the last byte; elsewhere the offending one.
+    // At the end of the input, the column is that of the last byte, else that of the invalid byte.
     let column = if error.is_eof() { error.column() } else { error.column().saturating_sub(1) };
     let upto = bytes.get(..line_start + column).unwrap_or(bytes);
     let position = String::from_utf8_lossy(upto).chars().count();
