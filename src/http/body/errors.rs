@@ -36,8 +36,8 @@ impl Errors {
         self.found.is_empty()
     }
 
-    /// Adds an error about `value`. Its input is `shown`, or null if that exceeds the size limit. If
-    /// there are too many errors, this one is dropped, because the body is rejected anyway.
+    /// Adds an error about `value`. Its input is `shown`, or null if that exceeds the size limit.
+    /// If there are too many errors, this one is dropped, because the body is rejected anyway.
     pub(super) fn add(
         &mut self,
         error: impl FnOnce(Arc<Value>) -> FieldError,

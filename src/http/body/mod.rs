@@ -1,8 +1,8 @@
 //! Validates request bodies: returns a JSON object, or all errors at once, up to a limit.
 //!
 //! The rules are compiled from the published schema ([`schema`]), so that the server validates
-//! exactly what `openapi.json` describes. The shape and types of the errors, and the lenient parsing
-//! of numbers and booleans, are those of the API's contract (FastAPI with pydantic 2).
+//! exactly what `openapi.json` describes. The shape and types of the errors, and the lenient
+//! parsing of numbers and booleans, are those of the API's contract (FastAPI with pydantic 2).
 
 pub mod coerce;
 mod errors;
@@ -76,8 +76,8 @@ pub struct Verbose<'a> {
 
 /// Validates a request body and converts every member to its type.
 ///
-/// Unknown members are dropped, because clients send more members than an operation reads. A missing
-/// `content_type` means JSON.
+/// Unknown members are dropped, because clients send more members than an operation reads. A
+/// missing `content_type` means JSON.
 ///
 /// # Errors
 ///
@@ -130,8 +130,8 @@ fn not_an_object(input: Value) -> FieldError {
     body_error("model_attributes_type", "Input should be a valid dictionary or object", input)
 }
 
-/// The contract defines the position in characters from the start, but serde_json reports a line and
-/// a column in bytes.
+/// The contract defines the position in characters from the start, but serde_json reports a line
+/// and a column in bytes.
 fn bad_json(bytes: &[u8], error: &serde_json::Error) -> FieldError {
     let line_start = bytes
         .split_inclusive(|b| *b == b'\n')

@@ -1,4 +1,4 @@
-//! `runs list`, `runs follow` and `runs cancel`, as a person calls them.
+//! The commands `runs list`, `runs follow` and `runs cancel`.
 
 use std::process::{Command, Output};
 
@@ -54,7 +54,7 @@ async fn a_run_is_followed_to_its_end() {
     let output = tokio::task::spawn_blocking(move || follower.wait_with_output().unwrap()).await;
     let output = output.unwrap();
     let (out, err) = texts(&output);
-    // Not at a terminal: no colours, and no progress line.
+    // Without a terminal, there are no colors and no progress line.
     assert_eq!(out, "TASK [t] ***\nok: [px]\n", "{err}");
     assert!(err.starts_with("succeeded: The run succeeded."), "{err}");
     assert!(output.status.success());
@@ -76,7 +76,7 @@ async fn a_run_is_canceled_and_followed_from_the_command_line() {
     assert!(texts(&output).1.starts_with("canceled: "), "{:?}", texts(&output));
     let output = runs(&server, &["follow", "nothing"]).output().unwrap();
     assert_eq!(texts(&output).1, "range42-backend-api: no run has the id nothing\n");
-    // At a terminal there is a line that says how far the run is.
+    // In a terminal, a line shows the progress of the run.
     let id = begin(&server).await;
     let follow = format!(
         "timeout -s INT 4 {} runs follow {id} --server {}",
