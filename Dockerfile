@@ -2,7 +2,7 @@
 #
 #   docker build -t ghcr.io/range42/range42-backend-api:latest .
 #
-# Both base images are arguments, so that a mirror or a digest can take their place:
+# Both base images are build arguments, to use a mirror or to pin a digest:
 #   --build-arg DEBIAN_IMAGE=debian:bookworm-slim@sha256:…
 ARG DEBIAN_IMAGE=docker.io/library/debian:bookworm-slim
 ARG RUST_IMAGE=docker.io/library/rust:1.95-slim-bookworm
@@ -14,10 +14,10 @@ RUN apt-get update \
 
 WORKDIR /build
 
-# The venv has no pip of its own: nothing is installed into it later. Its Python is the one of
-# the other stage, which has the same path there. Compiled files are checked by no date, since
-# a layer may change those; without any, each run would compile Ansible anew. ansible_test is
-# what tests Ansible itself, and no run asks for it.
+# The venv has no pip, because nothing is installed into it later. Its Python has the same path in
+# the final stage. The compiled files are not validated by timestamp, because image layers can
+# change timestamps; without compiled files, every run would compile Ansible again. ansible_test
+# contains Ansible's own test tools, which no run uses.
 COPY requirements.txt requirements.yml ./
 RUN python3 -m venv /opt/pip \
     && python3 -m venv --without-pip /opt/venv \
@@ -27,7 +27,7 @@ RUN python3 -m venv /opt/pip \
     && rm -rf /opt/venv/lib/python3.11/site-packages/ansible_test /opt/venv/bin/ansible-test \
     && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
-# Without Galaxy the image has what the playbooks of this repository need, and no more.
+# The playbooks in this repository need no collections, so the build continues without Galaxy.
 RUN mkdir -p /usr/share/ansible/collections \
     && if ! timeout 300 /opt/venv/bin/ansible-galaxy collection install --timeout 20 \
         --requirements-file requirements.yml --collections-path /usr/share/ansible/collections; \
@@ -40,8 +40,8 @@ RUN mkdir -p /usr/share/ansible/collections \
     && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
         /usr/share/ansible/collections
 
-# The dependencies alone, which change seldom: an empty crate takes the place of ours. The
-# benchmarks of the manifest are not built, and their files are not here.
+# Builds the dependencies in a separate layer, with an empty crate, because they rarely change. The
+# benchmarks are removed from the manifest, because their sources are not copied.
 COPY Cargo.toml Cargo.lock ./
 RUN sed -i '/^\[\[bench\]\]/,/^$/d' Cargo.toml \
     && mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
@@ -56,18 +56,18 @@ RUN cargo build --release --locked --bin range42-backend-api
 
 FROM ${DEBIAN_IMAGE} AS runtime
 
-# python3 runs Ansible, openssh-client is how Ansible reaches machines, and ca-certificates is
-# for Proxmox hosts whose certificate a public authority signed.
+# python3 runs Ansible, Ansible connects to machines with openssh-client, and ca-certificates
+# verifies Proxmox hosts whose certificate is signed by a public authority.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates openssh-client python3 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/*
 
-# SSH keys are mounted with the owner that they have outside, and ssh refuses those of another
-# user: UID and GID are those of whoever owns them.
+# Mounted SSH keys keep their owner, and ssh rejects keys that belong to another user. UID and GID
+# must therefore be those of the owner of the keys.
 ARG UID=1000
 ARG GID=1000
-# The home of the user is the data dir, where Ansible and ssh may write; ~/.ssh is mounted there.
-# Debian has groups of its own below 100 and at 100, and any of them will do.
+# The user's home is the data volume, where Ansible and ssh can write; ~/.ssh is mounted there.
+# GID may be an existing group of Debian (such as 100, users), which is then used.
 RUN if [ "$UID" -eq 0 ]; then \
         echo 'Dockerfile: UID=0 is root: the SSH keys must belong to an ordinary user, whose uid UID is.' >&2; \
         exit 1; \
@@ -80,7 +80,7 @@ RUN if [ "$UID" -eq 0 ]; then \
 
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /usr/share/ansible/collections /usr/share/ansible/collections
-# An inventory is mounted; no image has the one, and its token, of whoever builds it.
+# The inventory is mounted. The image does not contain the builder's inventory and its token.
 RUN mkdir --parents /app/inventory
 COPY LICENSE requirements.txt requirements.yml /app/
 COPY engine /app/engine

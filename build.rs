@@ -1,5 +1,5 @@
-//! Prepares what the server hands out as it is: the document and ReDoc, each compressed once, here,
-//! rather than by every server at its start.
+//! Compresses the static files that the server embeds, the OpenAPI document and ReDoc, at build time,
+//! so that no server has to do it at startup.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Write;
@@ -12,14 +12,14 @@ use serde_json::Value;
 
 fn main() {
     prepare("openapi.json", |text| {
-        // The shell has emptied the file when `cargo run -- openapi > openapi.json` builds.
+        // With `cargo run -- openapi > openapi.json`, the shell truncates the file before the build.
         let document = if text.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(text) };
         document.expect("openapi.json is JSON").to_string().into_bytes()
     });
     prepare("assets/redoc.standalone.js", <[u8]>::to_vec);
 }
 
-/// Writes a file, its compressed form and a tag that names its content to the output folder.
+/// Writes a file, its compressed form and an entity tag of its content to the output folder.
 fn prepare(path: &str, change: fn(&[u8]) -> Vec<u8>) {
     println!("cargo::rerun-if-changed={path}");
     let folder = env::var("OUT_DIR").expect("Cargo sets it");

@@ -60,7 +60,8 @@ if stale; then
     echo "start.sh: building the server; the first build takes a few minutes" >&2
     began=$SECONDS
     cargo build --release --locked --quiet
-    # Cargo does not touch a binary that is up to date, which would look stale forever.
+    # Cargo does not update the modification time of a binary that is up to date, so without this it
+    # would always be older than the changed source file.
     touch "$binary"
     echo "start.sh: built $binary ($((SECONDS - began)) s)" >&2
 fi
@@ -71,8 +72,8 @@ start_demo() {
     local folder ready
     folder=$(mktemp -d "${TMPDIR:-/tmp}/range42-demo.XXXXXX")
     mkfifo "$folder/alive" "$folder/ready"
-    # The fake Proxmox runs while a process holds the other end of its pipe: the server, which
-    # replaces this script, and its runs. This works however the server ends.
+    # The fake Proxmox runs as long as a process holds the other end of its pipe: the server, which
+    # replaces this script, or one of its runs. This works even if the server is killed.
     (
         trap '' INT HUP
         .venv-demo/bin/python demo/proxmox.py --dir "$folder/proxmox" --eof-fd 3 \
@@ -88,7 +89,7 @@ start_demo() {
     export API_BACKEND_PUBLIC_PLAYBOOKS_DIR=$here/playbooks
     export RANGE42_DATA_DIR=$folder/data RANGE42_RUNS_DIR=$folder/data/runs
     export HOST=${HOST:-127.0.0.1} PORT=${PORT:-8000}
-    # Secrets are hidden in every text, so a password that is a common word would hide that word.
+    # Secrets are redacted in all text, so a password that is a common word would redact that word.
     if [ -z "${VAULT_PASSWORD_FILE:-}" ]; then
         export VAULT_PASSWORD=${VAULT_PASSWORD:-$(head -c 24 /dev/urandom | base64)}
     fi
@@ -111,7 +112,7 @@ Ctrl-C stops everything.
 END
 }
 
-# The server starts anyway: its documentation and /readyz help to set it up.
+# Only warns. The server starts anyway, because its documentation and /readyz help with the setup.
 check_inventory() {
     local hosts=${API_BACKEND_INVENTORY_DIR:-inventory}
     case $hosts in /*) ;; *) hosts=$PROJECT_ROOT_DIR/$hosts ;; esac

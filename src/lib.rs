@@ -1,8 +1,9 @@
 //! The backend API of Range42: each request becomes an Ansible playbook run on Proxmox VE.
 //!
-//! The modules stand in layers, the highest last: [`config`], [`telemetry`], [`redaction`],
-//! [`inventory`], [`proxmox`], [`ansible`], [`live_status`], [`runs`], [`operations`], [`http`],
-//! [`generate`], [`cli`]. Each depends on those before it only; a test reads every path.
+//! The modules are layers, listed here from lowest to highest: [`config`], [`telemetry`],
+//! [`redaction`], [`inventory`], [`proxmox`], [`ansible`], [`live_status`], [`runs`],
+//! [`operations`], [`http`], [`generate`], [`cli`]. Each depends only on lower ones, which
+//! `tests/api/architecture.rs` verifies.
 
 pub mod ansible;
 pub mod cli;

@@ -61,6 +61,10 @@ impl JobEvents {
     /// # Errors
     ///
     /// Returns an error if the directory cannot be created or watched.
+    ///
+    /// # Blocking
+    ///
+    /// Creates the directory.
     pub fn watch(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let inotify = Inotify::init()?;

@@ -96,6 +96,10 @@ pub fn end(run_id: &str, root: Option<Process>, stop: &watch::Receiver<Stop>) {
 }
 
 /// Returns the process with this ID, if it is alive.
+///
+/// # Blocking
+///
+/// Reads `/proc`.
 pub fn identify(pid: u32) -> Option<Process> {
     read(i32::try_from(pid).ok()?)
 }

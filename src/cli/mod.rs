@@ -92,6 +92,10 @@ pub struct OpenapiArguments {
 }
 
 /// Prints the OpenAPI document, or compares it with the committed one.
+///
+/// # Blocking
+///
+/// Reads the committed document and writes to standard output.
 pub fn openapi(arguments: &OpenapiArguments) -> ExitCode {
     let text = document::text(arguments.version);
     if arguments.check {
@@ -126,6 +130,10 @@ pub struct KongArguments {
 }
 
 /// Prints the configuration of Kong, or compares it with the committed one.
+///
+/// # Blocking
+///
+/// Reads the committed configuration or the consumers, and writes to standard output.
 pub fn kong(settings: &Settings, arguments: &KongArguments) -> ExitCode {
     if arguments.check {
         return compare("kong/kong.yml", "kong", &kong::text(&KongSettings::default()));
@@ -161,6 +169,10 @@ pub struct CurlScriptsArguments {
 }
 
 /// Writes the curl scripts, or compares them with those in the folder.
+///
+/// # Blocking
+///
+/// Reads, removes and writes files.
 pub fn curl_scripts(arguments: &CurlScriptsArguments) -> ExitCode {
     let folder = &arguments.folder;
     let done = if arguments.check { check_scripts(folder) } else { write_scripts(folder) };

@@ -25,6 +25,10 @@ pub struct GatewaySettings {
 
 impl GatewaySettings {
     /// Reads the settings from a map.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first invalid setting.
     pub(super) fn from_map(env: &HashMap<String, String>) -> Result<Self, SettingsError> {
         let get = |name: &str| env.get(name).map(|value| value.trim()).filter(|v| !v.is_empty());
         let networks = get("TRUSTED_PROXIES").unwrap_or_default().split([',', ' ']);

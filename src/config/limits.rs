@@ -43,6 +43,14 @@ pub struct Limits {
 
 impl Limits {
     /// Reads the limits from a map.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first invalid setting.
+    ///
+    /// # Blocking
+    ///
+    /// Reads the memory limits from `/proc` and `/sys`.
     pub(super) fn from_map(env: &HashMap<String, String>) -> Result<Self, SettingsError> {
         let get = |name: &str| env.get(name).map(String::as_str).filter(|v| !v.is_empty());
         let seconds = |name: &'static str, default: u32| {

@@ -1,4 +1,4 @@
-//! The one handler: it runs any row of the table.
+//! The handler of all operations.
 
 use std::sync::{Arc, OnceLock};
 
@@ -25,10 +25,10 @@ use crate::operations::plan::{Incoming, PlanError};
 use crate::operations::{Answer, Operation, Request as OperationRequest};
 use crate::runs::{Ending, Outcome, Run, RunResult, RunSnapshot, RunState};
 
-/// How many lines of the log go with a failure that asked for JSON.
+/// The maximum number of log lines in the response to a failed run with `as_json`.
 const FAILURE_LINES: usize = 10;
 
-/// How a run is answered.
+/// The response body of a run.
 #[derive(Serialize)]
 struct RunAnswer<'a> {
     rc: Option<i32>,
@@ -40,26 +40,26 @@ struct RunAnswer<'a> {
     log_multiline: Option<&'a [String]>,
 }
 
-/// A row of the table, ready to answer.
+/// The endpoint of an operation.
 pub struct Endpoint {
     app: Arc<App>,
     operation: &'static Operation,
-    /// Compiled when it is first needed, as most servers never see most operations.
+    /// Compiled on first use, because most servers never receive requests for most operations.
     rule: OnceLock<Option<Rule>>,
 }
 
 impl Endpoint {
-    /// An endpoint for a row.
+    /// Creates the endpoint of an operation.
     pub fn new(app: Arc<App>, operation: &'static Operation) -> Self {
         Self { app, operation, rule: OnceLock::new() }
     }
 
-    /// What checks a body, if one is read.
+    /// The rule that validates the body. `None` if the body is ignored.
     fn rule(&self) -> Option<&Rule> {
         self.rule.get_or_init(|| self.operation.request.as_ref().map(Rule::of)).as_ref()
     }
 
-    /// Answers a request.
+    /// Handles a request.
     pub async fn call(self: Arc<Self>, request: Request) -> Response {
         self.answer(request).await.unwrap_or_else(|error| self.refuse(error))
     }
@@ -95,7 +95,7 @@ impl Endpoint {
         let mut response = match view {
             Some(view) => self.respond(&view, as_json).await,
             None => {
-                // Who was told to look later must find the run, even if the server is killed now.
+                // The client must find the run at its location even if the server is killed now.
                 self.app.runs.flush_history(runs::HISTORY_WRITE_TIMEOUT).await;
                 runs::accepted(&run)
             }
@@ -106,7 +106,7 @@ impl Endpoint {
         Ok(response)
     }
 
-    /// A body that its schema lets through always fits its type; a test holds every row to that.
+    /// A body that matches its schema always matches its type; a test checks this for every row.
     fn parse(&self, members: &Map<String, Value>) -> Result<Box<dyn OperationRequest>, Error> {
         let Some(request) = &self.operation.request else { return Ok(Box::new(())) };
         let parsed = (request.parse)(members.clone());
@@ -123,7 +123,7 @@ impl Endpoint {
     async fn respond(&self, view: &RunSnapshot, as_json: bool) -> Response {
         let record = &view.record;
         if record.started.is_none() && record.ending == Some(Ending::Shutdown) {
-            // Nothing was done, so another try, at the next server, does no harm.
+            // The run was not started, so the client can safely retry with the next server.
             let detail = record.explanation.clone();
             return Error::Unavailable { detail, retry_after: runs::RETRY_AFTER }.into_response();
         }
@@ -144,7 +144,7 @@ impl Endpoint {
             RunState::Succeeded => StatusCode::OK,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        // The result of a run that succeeded needs no log.
+        // If the run succeeded, the response with a result contains no log.
         let needs_log = !(status == StatusCode::OK && self.answers_result(as_json));
         let log = if needs_log { self.log(view, ended.log_from).await } else { Vec::new() };
         self.tell(status, ended, &log, as_json)
@@ -189,8 +189,8 @@ impl Endpoint {
         (status, Json(RunAnswer { rc, result, error, log_multiline })).into_response()
     }
 
-    /// With `DEBUG=true` a 422 has the verbose shape, and its errors are logged. No input is
-    /// written to the log: what a client sends can be a password in the wrong field.
+    /// With `DEBUG=true`, 422 responses are verbose, and their errors are logged. The input is not
+    /// logged, because it could be a password in the wrong field.
     fn refuse(&self, error: Error) -> Response {
         match error {
             Error::Invalid(errors) if self.app.settings.debug => {
@@ -211,7 +211,7 @@ impl Endpoint {
     }
 }
 
-/// The name of a bundle or scenario, where the path has one.
+/// The name of the bundle or scenario, if the path contains one.
 async fn name_in_path(parts: &mut Parts) -> Result<Option<String>, Error> {
     let path = RawPathParams::from_request_parts(parts, &()).await;
     let path =
@@ -219,7 +219,7 @@ async fn name_in_path(parts: &mut Parts) -> Result<Option<String>, Error> {
     Ok(path.iter().next().map(|(_, value)| value.to_owned()))
 }
 
-/// Waits for the end of the run as long as the client does.
+/// Waits for the end of the run, but at most as long as the client's `Prefer: wait`.
 async fn ended_in_time(run: &Run, preference: &Preference) -> Option<RunSnapshot> {
     match preference.max_wait() {
         None => Some(run.ended().await),

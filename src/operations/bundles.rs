@@ -1,4 +1,4 @@
-//! Bundles for Linux hosts, and bundles and scenarios by their names.
+//! Bundles for Linux hosts, and bundles and scenarios by name.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;

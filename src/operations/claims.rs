@@ -1,4 +1,4 @@
-//! What a request changes: what it waits for, and which other request is the same.
+//! What a request changes, and with which runs it therefore conflicts or which run it joins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,10 +10,10 @@ use super::{Operation, Target, Work};
 use crate::inventory::groups::Groups;
 use crate::runs::claims::Claim;
 
-/// What no other run may change while this one is at work.
+/// Returns the resources that no other run may change while this run is active.
 ///
-/// `name` is the name in the path. `inventory` is the inventory dir: the same host can be named
-/// in several ways there.
+/// `name` is the name in the path. `inventory` is the inventory dir, which is needed because a
+/// request can refer to a host by its name or by any of its groups.
 ///
 /// # Blocking
 ///
@@ -46,7 +46,7 @@ pub fn claims(
     }
 }
 
-/// The playbook that a client names, in words.
+/// A description of the playbook that the client names, such as `bundle ping`.
 fn playbook(operation: &Operation, name: Option<&str>) -> Option<String> {
     let Work::Playbook(work) = &operation.work else { return None };
     let kind = work.root.folder().trim_end_matches('s');
@@ -58,21 +58,23 @@ fn hosts(playbook: Option<String>, request: &dyn Request, inventory: &Path) -> V
     hosts.map(|name| Claim::Host { playbook: playbook.clone(), name }).collect()
 }
 
-/// The hosts that a pattern means. None among them: any, as far as can be told.
+/// The hosts that match a pattern. `None` stands for all hosts; it is the result if the pattern
+/// cannot be resolved.
 fn hosts_of(pattern: &str, inventory: &Path) -> Vec<Option<String>> {
-    // An inventory that cannot be read here may say anything.
+    // If the inventory cannot be read, the pattern may match any host.
     let Ok(groups) = Groups::read(inventory) else { return vec![None] };
     let names = pattern.split([':', ',']).filter(|name| !name.is_empty());
     let hosts: Option<BTreeSet<String>> = names
         .map(|name| groups.hosts(name))
         .collect::<Option<Vec<_>>>()
         .map(|sets| sets.into_iter().flatten().collect());
-    // Nothing but colons names no host, and what Ansible makes of that is its own affair.
+    // A pattern of separators only names no hosts, so how Ansible resolves it is unknown.
     let hosts = hosts.filter(|hosts| !hosts.is_empty());
     hosts.map_or_else(|| vec![None], |hosts| hosts.into_iter().map(Some).collect())
 }
 
-/// The key that equal requests share, if the operation declares that they join.
+/// The join key: a request joins the active run that has the same key. `None` if the operation does
+/// not declare that equal requests join.
 pub fn join_key(
     operation: &Operation,
     members: &Map<String, Value>,
@@ -81,7 +83,7 @@ pub fn join_key(
     if !operation.joins {
         return None;
     }
-    // How it is answered makes no difference to what is done.
+    // `as_json` only affects the response, not the run.
     let members: BTreeMap<&String, &Value> =
         members.iter().filter(|(member, _)| *member != "as_json").collect();
     let members = serde_json::to_string(&members).ok()?;
@@ -95,7 +97,8 @@ mod tests {
     use super::super::OPERATIONS;
     use super::*;
 
-    /// The claims of the operation whose path ends with `end`, for its example with `changes`.
+    /// The claims of the operation whose path ends with `end`, for its example with `changes`
+    /// applied.
     fn of(end: &str, changes: Value) -> Vec<String> {
         let operation = OPERATIONS.iter().find(|o| o.path.ends_with(end)).expect(end);
         let mut members = operation.example_body().unwrap();
@@ -144,7 +147,7 @@ mod tests {
         }
     }
 
-    /// What only reads needs no privilege to change anything.
+    /// Operations that only read need no privileges to change anything.
     #[test]
     fn privileges_fit_the_effect() {
         for operation in OPERATIONS.iter() {

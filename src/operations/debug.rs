@@ -1,4 +1,4 @@
-//! Self-tests: one guest looked up, hosts pinged.
+//! Self-tests: the look-up of a guest, and a ping of hosts.
 
 use super::Operation;
 use super::PlaybookFile::Fixed;
@@ -21,7 +21,7 @@ pub fn rows() -> Vec<Operation> {
             "/v0/admin/debug/ping",
             RUNNER,
             "Ping hosts of the inventory through Ansible",
-            // Ansible copies a module to the hosts and runs it there.
+            // Not a read, because Ansible copies a module to the hosts and runs it there.
             playbook::<HostsRequest>(Root::Local, Fixed("ping.yml"), changes(Unclaimed)),
         ),
     ]

@@ -1,26 +1,26 @@
-//! What an operation changes. Every row declares it; nothing guesses it from a name.
+//! What an operation changes. Every row declares its effect; it is never derived from a name.
 
-/// What an operation does to the range.
+/// The effect of an operation on the range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// It changes nothing.
+    /// Changes nothing.
     Reads,
-    /// It changes something, which can be changed back.
+    /// Changes the target in a way that can be undone.
     Changes(Target),
-    /// It removes something, or discards the present state of it.
+    /// Removes the target, or discards its current state.
     Destroys(Target),
 }
 
-/// What is changed.
+/// The resources that an operation changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// The guests that the request names.
     Guests,
-    /// Only the copy of a clone, so that many clones of one template run at once.
+    /// Only the copy of a clone, so that a template can be cloned several times concurrently.
     Copy,
-    /// All guests of a group. Which these are, only the playbook knows.
+    /// All guests of a group. Only the playbook knows which guests these are.
     Group(&'static str),
-    /// The guests of a group that the request names, and with them the group.
+    /// The guests that the request names, and the group that they belong to.
     NewGuests(&'static str),
     /// The node.
     Node,
@@ -28,20 +28,20 @@ pub enum Target {
     Datacenter,
     /// The hosts of the inventory that the request names.
     Hosts,
-    /// The same by a playbook that the client names. It can change anything, so it waits only
-    /// for other runs of the same playbook.
+    /// The hosts of the inventory that the request names, changed by a playbook that the client
+    /// names. Its changes are unknown, so it conflicts only with runs of the same playbook.
     HostsByName,
-    /// Something that no other run gets in the way of, such as a new file on a storage.
+    /// Something that cannot conflict with other runs, such as a new file on a storage.
     Unclaimed,
 }
 
 impl Effect {
-    /// Whether it changes nothing.
+    /// Whether the operation only reads.
     pub fn is_reading(self) -> bool {
         self == Self::Reads
     }
 
-    /// What is changed, if anything is.
+    /// The resources that are changed, if any.
     pub fn target(self) -> Option<Target> {
         match self {
             Self::Reads => None,
@@ -50,17 +50,17 @@ impl Effect {
     }
 }
 
-/// The effect of a row that changes nothing.
+/// The effect of an operation that only reads.
 pub(super) fn reads() -> Effect {
     Effect::Reads
 }
 
-/// The effect of a row that changes something.
+/// The effect of an operation that changes `target` in a way that can be undone.
 pub(super) fn changes(target: Target) -> Effect {
     Effect::Changes(target)
 }
 
-/// The effect of a row that removes something or discards the present state of it.
+/// The effect of an operation that removes `target` or discards its current state.
 pub(super) fn destroys(target: Target) -> Effect {
     Effect::Destroys(target)
 }

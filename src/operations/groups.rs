@@ -1,4 +1,4 @@
-//! The groups of guests of the default configuration: made, deleted and changed as a whole.
+//! The groups of guests of the default configuration. An operation applies to the whole group.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -30,8 +30,8 @@ const VULN_KEYS: &[&str] =
     &["vuln-box-00", "vuln-box-01", "vuln-box-02", "vuln-box-03", "vuln-box-04"];
 const STUDENT_KEYS: &[&str] = &["student-box-01"];
 
-/// What the bundles that make guests need: a template is cloned and given its cloud-init
-/// settings, then the guests are started.
+/// The privileges for creating the guests of a group: the bundles clone a template, set its
+/// cloud-init options, and start the guests.
 const CREATE: &[&str] = &[
     "VM.Allocate",
     "VM.Audit",
@@ -59,7 +59,7 @@ macro_rules! file {
     };
 }
 
-/// A change of state of all guests of a group.
+/// An operation that changes the power state of all guests of a group.
 macro_rules! state {
     ($operation:literal, $name:literal, $tag:ident, $summary:expr, $action:literal) => {
         post(
@@ -77,8 +77,8 @@ macro_rules! state {
     };
 }
 
-/// The operations of one group: its name in paths, its tag, its name in sentences, the keys of
-/// its guests, and the id of the first of them in the example.
+/// The operations of a group. The arguments are its name in paths, its tag, its name in summaries,
+/// the keys of its guests, and the id of the first guest in the example.
 macro_rules! group {
     ($name:literal, $tag:ident, $guests:literal, $keys:ident, $first_id:literal) => {
         vec![
@@ -169,7 +169,7 @@ pub fn rows() -> Vec<Operation> {
     groups.into_iter().flatten().collect()
 }
 
-/// An example of the guests of a group: `first_id` and those after it.
+/// An example for the guests of a group, with ids from `first_id` on.
 fn example(first_id: i64, keys: &[&str]) -> Value {
     let vm = |(number, key): (i64, &&str)| {
         let id = first_id + number;
@@ -215,7 +215,7 @@ pub struct CreateVmsRequest {
     pub vms: IndexMap<String, NewVm>,
 }
 
-/// Guests by their key. It is there for its schema alone: the derived one of a map has no bound.
+/// Guests by key. Only used for its schema, because the derived schema of a map has no bounds.
 struct NewVms;
 
 impl PartialSchema for NewVms {

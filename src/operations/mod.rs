@@ -1,8 +1,8 @@
-//! The operations: what each reads, does, changes and answers.
+//! The operations, as a table: request, response, playbook and effect of each.
 //!
-//! One file for each domain holds the types of its requests, the types of its results and its
-//! rows. Everything else is made from the rows: the router, the published document, the list of
-//! routes, the gateway's configuration, the curl scripts.
+//! Each domain has one file with its request types, its result types and its rows. Everything else
+//! is derived from the rows: the router, the OpenAPI document, the list of routes, Kong's
+//! configuration, and the curl scripts.
 
 pub mod bundles;
 pub mod claims;
@@ -54,63 +54,62 @@ pub static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
 /// The HTTP methods that operations use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Everything that is not a deletion, readings included.
+    /// All operations except deletions, including those that only read.
     Post,
-    /// A deletion. It carries a body too.
+    /// Deletions. Like `POST`, these requests have a body.
     Delete,
 }
 
-/// One of the operations: everything that routing, checking, running, answering and
-/// documenting it needs.
+/// An operation: everything that is needed to route, validate, run, answer and document it.
 #[derive(Debug)]
 pub struct Operation {
     /// The HTTP method.
     pub method: Method,
-    /// The path, with `{name}` for a path parameter.
+    /// The path, with path parameters as `{name}`.
     pub path: &'static str,
-    /// The group it is listed under in the docs.
+    /// The tag under which the documentation lists it.
     pub tag: &'static Tag,
-    /// One line for the docs.
+    /// A one-line summary for the documentation.
     pub summary: &'static str,
-    /// The body; none where any body is ignored.
+    /// The type of the body. `None` if the body is ignored.
     pub request: Option<RequestType>,
-    /// Members of its example that differ from the example of the body's type.
+    /// Members of the example that differ from the example of the request type.
     pub example: Map<String, Value>,
-    /// What it answers.
+    /// The response.
     pub answer: Answer,
-    /// What it does.
+    /// The playbooks that it runs.
     pub work: Work,
-    /// What it changes.
+    /// The resources that it changes.
     pub effect: Effect,
     /// Whether an equal request joins the active run instead of starting another.
     pub joins: bool,
-    /// The privileges of Proxmox VE that the API token needs for it.
+    /// The Proxmox VE privileges that the API token needs.
     pub privileges: &'static [&'static str],
 }
 
-/// What an operation answers when its playbook succeeds.
+/// The response of an operation whose playbook has succeeded.
 #[derive(Debug, Clone, Copy)]
 pub enum Answer {
-    /// `rc` and the lines of the log, whatever `as_json` says.
+    /// `rc` and the log lines, regardless of `as_json`.
     Log,
-    /// `rc` and `result`, the values that the playbook reported under the action's name, or
-    /// the log where `as_json` is false.
+    /// `rc` and `result`, which contains the values that the playbook reported for the action. If
+    /// `as_json` is false, the log lines instead of `result`.
     Result {
-        /// The action, which is the key in the job events.
+        /// The action, which is also the key of the values in the job events.
         action: &'static str,
-        /// The name of the schema of one entry of `result`.
+        /// The name of the schema of a reported value, or of its items if it is a list.
         name: fn() -> String,
-        /// That schema and those it refers to.
+        /// Adds this schema and the schemas that it references.
         schemas: fn(&mut Vec<(String, RefOr<Schema>)>),
-        /// Whether one entry is a list of these.
+        /// Whether each reported value is a list.
         list: bool,
     },
-    /// The guest that was looked up.
+    /// The guest that the look-up found.
     Guest,
 }
 
 impl Answer {
-    /// The answer of `action`: one `T` for each event, or a list of `T`.
+    /// The result of `action` as response: one `T` or, if `list`, a list of `T` for each event.
     pub fn result<T: ToSchema>(action: &'static str, list: bool) -> Self {
         Self::Result {
             action,
@@ -124,70 +123,70 @@ impl Answer {
 /// What an operation runs.
 #[derive(Debug)]
 pub enum Work {
-    /// One playbook.
+    /// A single playbook.
     Playbook(PlaybookWork),
-    /// `init.yml` once for each VM of the request, with its key as the tag, then `main.yml`.
+    /// `init.yml` once for each VM of the request, with the VM's key as the tag, then `main.yml`.
     CreateVms {
-        /// The folder of both playbooks, below `bundles/`.
+        /// The folder of both playbooks, relative to `bundles/`.
         folder: &'static str,
-        /// The keys that the request must have, each once.
+        /// The keys of the VMs. The request must contain each of them, and no others.
         keys: &'static [&'static str],
     },
     /// Only the look-up of a VM's name.
     LookUp {
-        /// The VM.
+        /// The id of the VM.
         vm_id: &'static str,
     },
 }
 
-/// One playbook, its limit and its variables.
+/// A playbook, its limit and its variables.
 #[derive(Debug)]
 pub struct PlaybookWork {
-    /// Where the playbook is looked up.
+    /// The root that contains the playbook.
     pub root: Root,
-    /// Which one it is.
+    /// The playbook within the root.
     pub file: PlaybookFile,
-    /// What becomes of `--limit`.
+    /// The value of `--limit`.
     pub limit: Limit,
-    /// Variables that the operation sets itself.
+    /// Variables with fixed values.
     pub fixed: Vec<(&'static str, &'static str)>,
-    /// What must be found out before.
+    /// Whether a VM is looked up before the playbook runs.
     pub look_up: LookUp,
 }
 
-/// Which playbook of a root.
+/// The playbook within a root.
 #[derive(Debug, Clone, Copy)]
 pub enum PlaybookFile {
-    /// Always the same, below the root's folder.
+    /// A fixed path, relative to the root's folder.
     Fixed(&'static str),
-    /// `main.yml` of the one that the path names.
+    /// `main.yml` of the bundle or scenario that the path of the request names.
     Named,
 }
 
-/// `--limit`.
+/// The value of `--limit`.
 #[derive(Debug, Clone, Copy)]
 pub enum Limit {
     /// The inventory's group of Proxmox hosts.
     Proxmox,
     /// The request's `proxmox_node`.
     Node,
-    /// The request's `hosts`; null leaves the option out.
+    /// The request's `hosts`. If it is null, the option is omitted.
     Hosts,
 }
 
-/// Whether a VM is looked up before the playbook is run.
+/// Whether a VM is looked up before the playbook runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LookUp {
-    /// No.
+    /// No VM is looked up.
     No,
-    /// The VM must be there.
+    /// The VM must exist.
     MustExist,
-    /// The VM must be there, and its name becomes `vm_name`.
+    /// The VM must exist, and its name becomes the variable `vm_name`.
     Name,
 }
 
 impl Operation {
-    /// The stable name: the method and the path without what all have in common.
+    /// The stable name: the method and the path, without the common prefix `/v0/admin/`.
     pub fn id(&self) -> String {
         let method = match self.method {
             Method::Post => "post",
@@ -202,7 +201,11 @@ impl Operation {
         format!("{method}_{name}")
     }
 
-    /// The row with an example in which these members have other values.
+    /// Replaces the values of these members in the example.
+    ///
+    /// # Panics
+    ///
+    /// If `members` is not an object.
     pub fn example(mut self, members: Value) -> Self {
         match members {
             Value::Object(members) => self.example = members,
@@ -211,7 +214,7 @@ impl Operation {
         self
     }
 
-    /// A body that works on a fresh demo.
+    /// A body that succeeds on a fresh demo. `None` if the operation has no body.
     pub fn example_body(&self) -> Option<Map<String, Value>> {
         let mut body = (self.request.as_ref()?.example)();
         body.extend(self.example.clone());

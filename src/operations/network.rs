@@ -303,7 +303,7 @@ pub struct DeletedNodeInterface {
 }
 
 /// A network interface of a guest, read from its configuration.
-// The published name differs, because a type of request values has this one.
+// The published name differs, because `GuestInterface` is already the name of a request value.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = ListedGuestInterface)]
 #[schema(example = json!({

@@ -1,4 +1,4 @@
-//! From a request to a run: everything that the run needs is found before it is accepted.
+//! Turns a request into a plan. Everything that the run needs is resolved before it is accepted.
 
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -11,37 +11,37 @@ use crate::config::Settings;
 use crate::inventory;
 use crate::runs::{Plan, RunRequest, Step};
 
-/// Why a checked request cannot be started: the server is not set up for it, or the request names
-/// what does not exist.
+/// Why no run can be started for a valid request: something that the operation needs is not
+/// configured, or the request refers to something that does not exist.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct PlanError(pub String);
 
-/// A request for an operation.
+/// A valid request for an operation.
 pub struct Incoming {
     /// The operation.
     pub operation: &'static Operation,
-    /// The members of the body, checked.
+    /// The members of the validated body.
     pub members: Map<String, Value>,
-    /// The body, parsed.
+    /// The body as its request type.
     pub request: Box<dyn Request>,
-    /// The name in the path, where it has one.
+    /// The name of the bundle or scenario, if the path contains one.
     pub name: Option<String>,
-    /// The consumer, as the gateway says.
+    /// The consumer, as reported by the gateway.
     pub consumer: Option<String>,
 }
 
 impl Incoming {
-    /// What the service is asked to do: a plan, and what other runs must know of it.
+    /// Builds the input of the run service: the plan, the claims, the join key and the secrets.
     ///
     /// # Errors
     ///
-    /// A playbook or the inventory is missing, the guests are not those of the operation, or the
-    /// API host is not one of the inventory's.
+    /// Fails if a playbook or the inventory is missing, if the keys of the guests are not those of
+    /// the operation, or if `proxmox_api_host` is not an API host of the inventory.
     ///
     /// # Blocking
     ///
-    /// Looks at playbooks and reads the inventory.
+    /// Looks up playbooks and reads the inventory.
     pub fn run_request(&self, settings: &Settings) -> Result<RunRequest, PlanError> {
         let (operation, request) = (self.operation, self.request.as_ref());
         let name = self.name.as_deref();
@@ -100,7 +100,8 @@ fn playbook_steps(
     Ok(steps)
 }
 
-/// The keys are checked between the two playbooks, as clients of the contract see it.
+/// The keys are checked after `init.yml` is looked up and before `main.yml` is, because the
+/// contract defines the order of these errors.
 fn create_steps(
     settings: &Settings,
     folder: &str,
@@ -151,7 +152,7 @@ fn require_inventory(settings: &Settings) -> Result<(), PlanError> {
     Err(PlanError(missing.to_owned()))
 }
 
-/// The token goes to this host, so a client may only name one that the operator has named.
+/// The API token is sent to this host, so only hosts that the inventory names are allowed.
 fn require_known_api(settings: &Settings, host: &str) -> Result<(), PlanError> {
     if host.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What the rest of the service asks of a request, whatever its type.
+//! The interface of all request types.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -8,49 +8,49 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::values::{NodeName, VmId};
 
-/// What planning, claims, joining and redaction ask of a request. Each type of request answers
-/// through the macro `request!`; nothing looks up members by their names.
+/// The members of a request that planning, claims, joining and redaction use. Request types
+/// implement it with the macro `request!`, so that no other code looks up members by name.
 pub trait Request: Variables + Send + Sync {
-    /// The node that it is about.
+    /// The node that the request names.
     fn node(&self) -> Option<&str> {
         None
     }
 
-    /// The ids of the guests that it names, in decimal; the copy of a clone is the last.
+    /// The ids of the guests that the request names, in decimal. The copy of a clone is last.
     fn guests(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The hosts that it runs on; none where the playbook decides.
+    /// The pattern of the hosts to run on. `None` means the hosts of the playbook.
     fn hosts(&self) -> Option<&str> {
         None
     }
 
-    /// The Proxmox API that the client chose; empty where the inventory decides.
+    /// The Proxmox API host that the request names. Empty means the one of the inventory.
     fn api_host(&self) -> &str {
         ""
     }
 
-    /// The guests that are to be made, by their keys.
+    /// The guests to create, with their keys.
     fn new_guests(&self) -> Vec<(&str, &dyn Variables)> {
         Vec::new()
     }
 
-    /// The secrets among its members.
+    /// The values of the members that are secret.
     fn secrets(&self) -> Vec<&str> {
         Vec::new()
     }
 
-    /// Whether the result is to be answered rather than the log.
+    /// Whether the response contains the result instead of the log.
     fn as_json(&self) -> bool {
         true
     }
 }
 
-/// What becomes extra variables of a playbook.
+/// A type that can be converted to the extra variables of a playbook.
 pub trait Variables {
-    /// The members that are variables, under the names that the playbook knows. A member that is
-    /// null is left out, so that the playbook's own default counts.
+    /// The extra variables, under the names that the playbook uses. Members that are null are
+    /// omitted, so that the playbook's defaults apply.
     fn extra_vars(&self) -> Map<String, Value>;
 }
 
@@ -66,10 +66,10 @@ impl<T: Serialize> Variables for T {
     }
 }
 
-/// An operation without a body.
+/// The request of an operation without a body.
 impl Request for () {}
 
-/// Says which members of a type of request answer the questions of [`Request`].
+/// Implements [`Request`] for a request type: maps each method to the member that it returns.
 macro_rules! request {
     ($type:ident { $($question:ident: $member:ident),* }) => {
         impl $crate::operations::request::Request for $type {
@@ -140,24 +140,24 @@ macro_rules! request {
 
 pub(crate) use request;
 
-/// A request, or why the members do not fit its type.
+/// A parsed request, or the reason why the members do not match its type.
 pub type Parsed = serde_json::Result<Box<dyn Request>>;
 
-/// A type of request without its Rust type, so that rows of different types fit in one table.
+/// A type-erased request type, so that the rows of one table can have different request types.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestType {
     /// The name of its schema.
     pub name: fn() -> String,
-    /// Its schema and those it refers to.
+    /// Adds its schema and the schemas that it references.
     pub schemas: fn(&mut Vec<(String, RefOr<Schema>)>),
     /// The example in its schema.
     pub example: fn() -> Map<String, Value>,
-    /// Reads it from the members of a checked body.
+    /// Parses the members of a validated body.
     pub parse: fn(Map<String, Value>) -> Parsed,
 }
 
 impl RequestType {
-    /// The type `T`.
+    /// Erases the type `T`.
     pub fn of<T: Request + DeserializeOwned + ToSchema + 'static>() -> Self {
         Self {
             name: || T::name().into_owned(),
@@ -168,7 +168,7 @@ impl RequestType {
     }
 }
 
-/// Adds the schema of `T` and those it refers to.
+/// Adds the schema of `T` and the schemas that it references.
 pub fn schemas<T: ToSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {
     all.push((T::name().into_owned(), <T as PartialSchema>::schema()));
     T::schemas(all);
@@ -186,7 +186,7 @@ pub(super) fn yes() -> bool {
     true
 }
 
-/// For `skip_serializing_if`: the playbook does not get the member as a variable.
+/// For `skip_serializing_if`: the member is not passed to the playbook as a variable.
 pub(super) fn not_a_variable<T>(_: &T) -> bool {
     true
 }

@@ -1,8 +1,8 @@
-//! What each action answers in `result`: one value of its type here, or a list of them.
+//! The types of `result` that several domains share, and tests for all of them.
 //!
-//! These types are published. The answers themselves are passed on as the role gave them, so
-//! a member that the role adds gets to the client even before it stands here. Ids are text in
-//! some answers and integers in others, because clients rely on that.
+//! The result types are only used for the OpenAPI document. The server returns results as the role
+//! reported them, so clients also get members that are not declared here. Ids are text in some
+//! results and integers in others, because clients depend on it.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -41,8 +41,7 @@ mod tests {
         ClonedGuest, CreatedGuest, DeletedGuest, GuestMeta, GuestState, GuestUsage, ListedGuest,
     };
 
-    /// The published example of `T` is one: it can be read as a `T`, and it says nothing that
-    /// `T` does not know.
+    /// The published example of `T` can be parsed as a `T`, and has no members that `T` lacks.
     fn check_example<T: ToSchema + Debug + Serialize + DeserializeOwned>() {
         let name = T::name();
         let schema = serde_json::to_value(T::schema()).unwrap();
@@ -80,7 +79,7 @@ mod tests {
         NodeInterface RawConfig RawTask Rule Storage
     }
 
-    /// A type of request values is published as `GuestInterface`.
+    /// The name `GuestInterface` is already that of a request value.
     #[test]
     fn the_listed_interface_has_a_name_of_its_own() {
         assert_eq!(GuestInterface::name(), "ListedGuestInterface");

@@ -1,4 +1,4 @@
-//! The parts that rows are made of.
+//! Building blocks for the rows of the operations table.
 
 use serde::de::DeserializeOwned;
 use serde_json::Map;
@@ -10,7 +10,7 @@ use super::tags::Tag;
 use super::{Answer, Limit, LookUp, Method, Operation, PlaybookFile, PlaybookWork, Work};
 use crate::ansible::playbooks::Root;
 
-/// The part of a row that says what is read, done, changed and answered.
+/// The part of a row that defines the request type, the work, the effect and the response.
 pub struct OperationSpec {
     request: Option<RequestType>,
     answer: Answer,
@@ -21,17 +21,17 @@ pub struct OperationSpec {
 }
 
 impl OperationSpec {
-    /// Looks the guest up first: it must exist, and its name becomes the variable `vm_name`.
+    /// Looks up the guest first: it must exist, and its name becomes the variable `vm_name`.
     pub(super) fn named(self) -> Self {
         self.after(LookUp::Name)
     }
 
-    /// Looks the guest up first: it must exist.
+    /// Looks up the guest first: it must exist.
     pub(super) fn existing(self) -> Self {
         self.after(LookUp::MustExist)
     }
 
-    /// Sets a variable that no request can set.
+    /// Sets a variable to a fixed value.
     pub(super) fn with(mut self, name: &'static str, value: &'static str) -> Self {
         if let Work::Playbook(work) = &mut self.work {
             work.fixed.push((name, value));
@@ -90,20 +90,20 @@ fn row(
     }
 }
 
-/// `result` holds one `T` for each event.
+/// A response whose `result` contains one `T` for each event.
 pub(super) fn one<T: ToSchema>(action: &'static str) -> Answer {
     Answer::result::<T>(action, false)
 }
 
-/// `result` holds one list of `T`.
+/// A response whose `result` contains a list of `T`.
 pub(super) fn many<T: ToSchema>(action: &'static str) -> Answer {
     Answer::result::<T>(action, true)
 }
 
 /// An action of the Proxmox role, through `playbooks/generic.yml`.
 ///
-/// `privileges` are those of Proxmox VE that the API token needs, as the "Check" of each request
-/// in the PVE API viewer names them.
+/// `privileges` are the Proxmox VE privileges that the API token needs, from the "Check" field of
+/// each request in the PVE API viewer.
 pub(super) fn action<T: Request + DeserializeOwned + ToSchema + 'static>(
     answer: Answer,
     effect: Effect,
@@ -124,7 +124,7 @@ pub(super) fn action<T: Request + DeserializeOwned + ToSchema + 'static>(
     OperationSpec { request, answer, work, effect, joins: false, privileges }
 }
 
-/// A playbook on hosts of the inventory, whose answer is its log.
+/// A playbook on hosts of the inventory. The response is its log.
 pub(super) fn playbook<T: Request + DeserializeOwned + ToSchema + 'static>(
     root: Root,
     file: PlaybookFile,
@@ -156,7 +156,7 @@ pub(super) fn bundle<T: Request + DeserializeOwned + ToSchema + 'static>(
     OperationSpec { request, answer, work, effect, joins: true, privileges }
 }
 
-/// The bundle that makes the guests of a group, which must be those of `keys`.
+/// The bundle that creates the guests of a group. The keys of the guests must be `keys`.
 pub(super) fn create_vms<T: Request + DeserializeOwned + ToSchema + 'static>(
     folder: &'static str,
     keys: &'static [&'static str],
@@ -167,7 +167,7 @@ pub(super) fn create_vms<T: Request + DeserializeOwned + ToSchema + 'static>(
     OperationSpec { request, answer: Answer::Log, work, effect, joins: true, privileges }
 }
 
-/// The look-up of a guest alone.
+/// Only the look-up of a guest.
 pub(super) fn self_test(vm_id: &'static str, privileges: &'static [&'static str]) -> OperationSpec {
     let work = Work::LookUp { vm_id };
     let (effect, joins) = (Effect::Reads, false);

@@ -1,12 +1,12 @@
-//! The groups that operations are listed under in the docs.
+//! The tags under which the documentation lists the operations.
 #![expect(missing_docs, reason = "each constant says in its own description what it is")]
 
-/// A group of operations.
+/// A tag of operations.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Tag {
-    /// Its name, which clients know.
+    /// The name, on which clients depend.
     pub name: &'static str,
-    /// What is in it, in a sentence.
+    /// A one-sentence description of its operations.
     pub description: &'static str,
 }
 

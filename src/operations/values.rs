@@ -1,14 +1,14 @@
-//! The values that requests are made of.
+//! The types of request members.
 //!
-//! Each is parsed once, at the door: its pattern and bounds stand here and nowhere else, are
-//! published with every field of the type, and are what [`crate::http::body`] checks.
+//! The pattern and the bounds of a type are defined only here. They are published in the schema of
+//! every member of the type, and [`crate::http::body`] validates requests against this schema.
 
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Declares a type of text: its pattern, its greatest length in characters, an example.
+/// Declares a text type: its pattern, its maximum length in characters, and an example.
 macro_rules! text {
     ($(#[doc = $doc:literal])+ $name:ident, $pattern:literal, $max:literal, $example:literal) => {
         $(#[doc = $doc])+
@@ -17,12 +17,12 @@ macro_rules! text {
         pub struct $name(String);
 
         impl $name {
-            /// The text itself.
+            /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// Whether nothing was written.
+            /// Whether the text is empty.
             pub fn is_empty(&self) -> bool {
                 self.0.is_empty()
             }
@@ -44,7 +44,7 @@ macro_rules! text {
     };
 }
 
-/// Declares a type of id: digits as text, or the same number as a JSON integer.
+/// Declares an id type: digits as text, or a JSON integer.
 macro_rules! id {
     ($(#[doc = $doc:literal])+ $name:ident, $pattern:literal, $min:literal, $example:literal) => {
         $(#[doc = $doc])+
@@ -58,7 +58,7 @@ macro_rules! id {
                 &self.0
             }
 
-            /// The id as a number. Leading zeros do not count.
+            /// The id as a number, without leading zeros.
             pub fn number(&self) -> u64 {
                 self.0.parse().unwrap_or_default()
             }
@@ -241,13 +241,13 @@ text! {
     ShellPath, "^/[a-z/]*$", 255, "/bin/bash"
 }
 
-/// A password: letters, digits and `@ . _ -`. It is never repeated in an error or a log.
+/// A password: letters, digits and `@ . _ -`. It never appears in errors or logs.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Password(String);
 
 impl Password {
-    /// The password itself, for the playbook and for redaction.
+    /// The password in plain text, for the playbook and for redaction.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Guests: list, start, stop, pause, resume, create, clone and delete, one or several.
+//! Guests: list, start, stop, pause, resume, create, clone and delete one or several of them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -179,7 +179,7 @@ pub fn rows() -> Vec<Operation> {
     ]
 }
 
-/// A change of state of several guests. Whatever their group, the "vuln" bundle does it.
+/// A change of the power state of several guests. The "vuln" bundle does this for any group.
 fn several(action: &'static str) -> OperationSpec {
     bundle::<GuestListRequest>(
         "core/proxmox/configure/default/vms/start-stop-pause-resume-vms-vuln/main.yml",

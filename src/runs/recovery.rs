@@ -113,7 +113,11 @@ impl Termination {
 }
 
 /// Ends the processes of earlier runs without settling them, for a server that cannot open its
-/// history.
+/// history. Failures are logged.
+///
+/// # Blocking
+///
+/// Reads files and waits for processes to end.
 pub(super) fn terminate_leftovers(runs_dir: &Path) {
     match leftovers(runs_dir) {
         Ok(leftovers) => leftovers.iter().for_each(|leftover| {

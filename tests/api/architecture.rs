@@ -1,15 +1,15 @@
 //! The layers of `src/`: dependencies point downwards only.
 //!
-//! The sources are read as tokens, so comments and strings do not count while the arguments of
-//! macros do. What a path names is decided by its text: `super` and `self` are resolved by the
-//! file's place and its inline modules, `use` trees are expanded.
+//! The sources are parsed as tokens, so that comments and strings are ignored but the arguments of
+//! macros are not. Paths are resolved by their text: `super` and `self` by the location of the file
+//! and its inline modules; `use` trees are expanded.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// The layers, lowest first. A file may name its own layer and those before it.
+/// The layers, lowest first. A file may refer to its own layer and to lower ones.
 const LAYERS: [&str; 12] = [
     "config",
     "telemetry",
@@ -25,7 +25,7 @@ const LAYERS: [&str; 12] = [
     "cli",
 ];
 
-/// Libraries that only some layers may name.
+/// Libraries that only some layers may use.
 const RESTRICTED: [(&[&str], &[&str]); 4] = [
     (&["axum"], &["http"]),
     (&["hyper", "server"], &["http"]),
@@ -33,10 +33,10 @@ const RESTRICTED: [(&[&str], &[&str]); 4] = [
     (&["utoipa"], &["http", "operations", "generate"]),
 ];
 
-/// The most lines of a source file.
+/// The maximum number of lines of a source file.
 const MAX_LINES: usize = 600;
 
-/// A path in a source file, made absolute: `["crate", "http", "App"]`, `["axum", "Router"]`.
+/// An absolute path in a source file: `["crate", "http", "App"]`, `["axum", "Router"]`.
 #[derive(Debug, PartialEq)]
 struct Reference {
     line: usize,
@@ -87,7 +87,7 @@ fn visit(tokens: TokenStream, module: &[String], found: &mut Vec<Reference>) {
     }
 }
 
-/// Visits an attribute, paths in strings included: serde takes them so. Documentation is skipped.
+/// Visits an attribute, including paths in strings, which serde accepts. Documentation is skipped.
 fn visit_attribute(tokens: TokenStream, module: &[String], found: &mut Vec<Reference>) {
     let first = tokens.clone().into_iter().next();
     if !matches!(first, Some(TokenTree::Ident(name)) if name == "doc") {
@@ -115,7 +115,8 @@ fn visit_strings(tokens: TokenStream, module: &[String], found: &mut Vec<Referen
     }
 }
 
-/// What a path that starts with `word` starts at, if it is of interest.
+/// The absolute start of a path that begins with `word`, if it leads to a layer or a restricted
+/// library.
 fn start_of_path(word: &str, rest: &[TokenTree], module: &[String]) -> Option<Vec<String>> {
     if RESTRICTED.iter().any(|(library, _)| library[0] == word) {
         return Some(vec![word.to_owned()]);
@@ -141,8 +142,8 @@ fn is_separator(tokens: &[TokenTree]) -> bool {
         if first.as_char() == ':' && second.as_char() == ':')
 }
 
-/// Follows a path from `start` through the segments that come next, and notes what it names: one
-/// path, or one for each leaf of a `use` tree. Returns how many tokens belong to it.
+/// Follows a path from `start` through the next segments and records it: as one path, or one for
+/// each leaf of a `use` tree. Returns the number of its tokens.
 fn follow(
     tokens: &[TokenTree],
     start: Vec<String>,
@@ -158,7 +159,7 @@ fn follow(
                 follow_tree(tree.stream(), &path, found);
                 return at + 3;
             }
-            // `*`, or the generic arguments of a type, which may hold paths of their own.
+            // `*`, or the generic arguments of a type, which may contain other paths.
             _ => {
                 at += 2;
                 break;
@@ -196,7 +197,7 @@ fn enter(path: &mut Vec<String>, segment: &str) {
     }
 }
 
-/// Why a file of `layer` may not have this reference, if it may not.
+/// The reason why a file of `layer` may not contain this reference. `None` if it may.
 fn violation(layer: &str, reference: &Reference) -> Option<String> {
     let path = &reference.path;
     let shown = path.join("::");
@@ -237,7 +238,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The path of the module that a file is, by its place in `src/`: `["crate", "runs", "store"]`.
+/// The module path of a file, from its location in `src/`: `["crate", "runs", "store"]`.
 fn module_of(file: &Path) -> Vec<&str> {
     let names = file.iter().map(|name| name.to_str().unwrap().trim_end_matches(".rs"));
     let mut module: Vec<&str> = std::iter::once("crate").chain(names).collect();
@@ -258,7 +259,7 @@ fn each_layer_depends_only_on_the_layers_below() {
     let mut count = 0;
     for file in sources(&src()) {
         let relative = file.strip_prefix(src()).unwrap();
-        // The root declares the layers, and the binary is above them all.
+        // The root declares the layers, and the binary is above all of them.
         if [Path::new("lib.rs"), Path::new("main.rs")].contains(&relative) {
             continue;
         }
@@ -381,10 +382,10 @@ fn only_lower_layers_and_allowed_libraries_pass() {
     assert!(!passes("proxmox", "use hyper::{ext, server::conn};"));
     assert!(!passes("cli", "use hyper as library;"));
     assert!(!passes("live_status", "#[derive(utoipa::ToSchema)] struct Guest;"));
-    // A name for the root would hide what is named through it.
+    // An alias of the root would hide the layer that a path refers to.
     assert!(!passes("cli", "use crate as root;"));
     assert!(!passes("cli", "use super::*;"));
     assert!(!passes("cli", "use crate::{self as root};"));
-    // Nothing is re-exported from the root.
+    // The root re-exports nothing.
     assert!(!passes("cli", "crate::App"));
 }

@@ -6,11 +6,11 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 
-/// Cases that measured what this service departs from, and what it answers instead.
+/// The cases in which this service intentionally differs from the measured one.
 const FAILED_LOOK_UP: &str = "lookup.rc_ignored";
 const SELF_TEST: &str = "post.debug_func_test#hit";
 
-/// In how many parts the cases are replayed, side by side.
+/// The number of parts of the cases, which are replayed concurrently.
 const PARTS: usize = 4;
 
 #[tokio::test]
@@ -64,7 +64,7 @@ fn request(case: &Value) -> Request<Body> {
     request.body(Body::from(bytes)).unwrap()
 }
 
-/// Breaks a server as the words of a case say.
+/// A server that is broken as a case describes.
 fn with_broken_server(words: &str) -> StubServer {
     StubServer::start(|dir, env| crate::support::contract::break_server(words, dir, env))
 }
@@ -106,7 +106,7 @@ fn compare(case: &Value, answer: &Answer, calls: &[Value]) -> Result<(), String>
     Ok(())
 }
 
-/// A look-up passes the node, which the measured service did not.
+/// Adds the node to look-ups, which the measured service omitted.
 fn departed(run: &Value, body: &Value) -> Value {
     let mut run = run.clone();
     if run["extravars"] == json!({"proxmox_vm_action": "vm_list"})

@@ -1,4 +1,4 @@
-//! What holds for every input, tried with random ones.
+//! Property tests: invariants that are checked with random inputs.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -17,18 +17,18 @@ use crate::support::internals::{
 };
 use crate::support::stub::StubServer;
 
-/// The OpenAPI document, and the examples in it.
+/// The OpenAPI document and its examples.
 static OPERATIONS: LazyLock<(Value, Vec<Example>)> =
     LazyLock::new(|| (openapi_document(), examples()));
 
 const LIST: &str = "/v0/admin/proxmox/vms/list";
 
 fn cases(count: u32) -> ProptestConfig {
-    // A case that failed becomes a test of its own, and no file.
+    // Failed cases become separate tests, so they are not stored in files.
     ProptestConfig { cases: count, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// Any JSON, not too deep.
+/// Any JSON value of limited depth.
 fn json_value() -> BoxedStrategy<Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -50,7 +50,7 @@ fn json_value() -> BoxedStrategy<Value> {
     .boxed()
 }
 
-/// Numbers and booleans in the ways in which clients write them.
+/// Numbers and booleans in the notations that clients use.
 fn scalar() -> BoxedStrategy<Value> {
     prop_oneof![
         (-2_i64..2000).prop_map(Value::from),
@@ -63,12 +63,12 @@ fn scalar() -> BoxedStrategy<Value> {
     .boxed()
 }
 
-/// A secret that a text cannot hold by chance, with what JSON and terminals write differently.
+/// A secret that other text cannot contain by chance, with characters that JSON or terminals escape.
 fn secret() -> impl Strategy<Value = String> {
     "[A-Z0-9]{3}[A-Zäß€\"\\\\/ \t\u{1f600}'&-]{0,6}[0-9]{3}"
 }
 
-/// JSON that holds the secret: in texts, in names of members, as JSON in a text.
+/// JSON that contains the secret: in text, in member names, and in text that is JSON itself.
 fn holding(secret: String) -> impl Strategy<Value = Value> {
     let inside = secret.clone();
     let text = ("\\PC{0,6}", "\\PC{0,6}")
@@ -94,7 +94,7 @@ fn size(value: &Value) -> usize {
     }
 }
 
-/// Every text of a value, names of members included.
+/// Every text of a value, including member names.
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => vec![text],
@@ -197,7 +197,7 @@ fn conflict(held: &[Claim], wanted: &[Claim]) -> bool {
 
 type Step = (bool, usize, Option<&'static str>, Vec<Claim>);
 
-/// Runs come and go. Those at work never conflict, and each that was taken in gets its turn.
+/// Runs are queued and end. Active runs never conflict, and every accepted run is started.
 fn walk(steps: &[Step], slots: usize, capacity: usize) -> Result<(), TestCaseError> {
     let mut queue = Queue::new(slots, capacity);
     let mut at_work: Vec<(Uuid, &[Claim])> = Vec::new();
@@ -255,7 +255,7 @@ fn check(
     Ok(())
 }
 
-/// Runs `test` with random values, inside of the runtime that it needs.
+/// Runs `test` with random values in a tokio runtime.
 fn try_all<S: Strategy>(
     count: u32,
     strategy: S,
@@ -267,8 +267,8 @@ fn try_all<S: Strategy>(
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// What a run's job events hold is kept whole, but for the secret, and arrives as it was kept.
-/// The secret is in no name of a result's own members: these are a module's, and stay.
+/// Job events are stored and returned completely, except for the secret. The names of a result's
+/// own members do not contain it here: they are defined by the module and are not redacted.
 #[test]
 fn every_job_event_arrives_without_the_secret() {
     let event = |secret: String| {
@@ -289,7 +289,7 @@ fn every_job_event_arrives_without_the_secret() {
         let run = format!("/v0/admin/runs/{}", answer.headers["x-run-id"].to_str().unwrap());
         let kept = server.client.get(&format!("{run}/job_events")).await.json();
         let kept = kept["job_events"].as_array().unwrap();
-        // The stub ends with an event of its own.
+        // The stub adds a final event.
         prop_assert_eq!(kept.len(), events.len() + 1);
         for (number, (kept, sent)) in kept.iter().zip(&events).enumerate() {
             prop_assert_eq!(&kept["counter"], &json!(number + 1));
@@ -312,7 +312,7 @@ fn every_job_event_arrives_without_the_secret() {
     });
 }
 
-/// Whatever the body is, it is either refused or runs.
+/// Any body is either rejected or starts a run.
 #[test]
 fn no_body_is_a_fault_of_the_server() {
     let object = vec(("\\PC{0,8}", json_value()), 0..4);

@@ -1,5 +1,5 @@
-//! Texts that people read, as they are. After a change of words, `INSTA_UPDATE=always cargo test
-//! texts` writes the snapshots anew.
+//! Snapshots of the texts for people. After a change, update them with `INSTA_UPDATE=always cargo
+//! test texts`.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
@@ -14,7 +14,7 @@ use crate::support::stub::{StubServer, project, write};
 const LIST: &str = "/v0/admin/proxmox/vms/list";
 const RUNS: &str = "/v0/admin/runs";
 
-/// What differs from one time to the next, and what stands in its place.
+/// Values that differ between runs of the test, and their replacements.
 const VARYING: [(&str, &str); 7] = [
     (env!("CARGO_MANIFEST_DIR"), "[project]"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b", "[id]"),
@@ -25,7 +25,7 @@ const VARYING: [(&str, &str); 7] = [
     (r"range42-backend-api \d+\.\d+\.\d+", "range42-backend-api [version]"),
 ];
 
-/// The binary without settings, in a folder of its own.
+/// The binary without settings.
 fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_range42-backend-api"));
     command.env_clear();
@@ -72,7 +72,7 @@ fn settings_that_are_refused() {
         ("VAULT_PASSWORD_FILE", "/nonexistent"),
     ];
     let said = settings.map(|(name, value)| {
-        // Where the setting is accepted, nothing answers, which is exit code 1.
+        // If the setting were accepted, no server would respond, which is exit code 1.
         let settings = [("HOST", "127.0.0.1"), ("PORT", "1"), (name, value)];
         let output = binary().arg("healthcheck").envs(settings).current_dir(&dir).output();
         let output = output.unwrap();
@@ -146,7 +146,7 @@ async fn the_health_check_and_the_commands_about_runs() {
     with_settings!({ filters => VARYING }, { assert_snapshot!(said) });
 }
 
-/// What clients are told of each end of a run, and of a run that waits.
+/// The explanations of each outcome of a run, and of a queued run.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_explanations_of_runs() {
     let server = StubServer::start(|_, env| {

@@ -1,4 +1,4 @@
-"""Runs of the bundles, on the demo's Proxmox and the runs that the role's tests have."""
+"""Runs of the bundles, with the demo's Proxmox and the runs of the role's tests."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ __all__ = ["PLAYBOOKS", "ROOT", "BundleRun", "DemoProxmox", "environment", "tool
 
 
 def tool(name):
-    """The path of a program that is installed beside ansible-runner, or None."""
+    """The path of a program in the directory of ansible-runner, or None."""
     path = os.path.join(os.path.dirname(RUNNER), name)
     return path if os.access(path, os.X_OK) else None
 
@@ -23,7 +23,7 @@ def environment():
 
 
 class BundleRun(Run):
-    """A finished run of a playbook that is named by its place below playbooks/."""
+    """A finished run of a playbook, whose path is relative to playbooks/."""
 
     def __init__(self, test, playbook, inventory, limit=None, tags=None, **variables):
         super().__init__(inventory, playbook=os.path.join(PLAYBOOKS, playbook), limit=limit,
@@ -32,6 +32,6 @@ class BundleRun(Run):
 
     @property
     def changed(self):
-        """How many tasks changed something, on all hosts."""
+        """The number of tasks that changed something, on all hosts."""
         (stats,) = (event["event_data"] for event in self.events if event["event"] == "playbook_on_stats")
         return sum(stats["changed"].values())

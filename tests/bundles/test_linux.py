@@ -1,4 +1,4 @@
-"""The Linux bundles on a real Debian or Ubuntu below a folder, which BUNDLES_CHROOT names (see README.md)."""
+"""The Linux bundles on a real Debian or Ubuntu in the folder BUNDLES_CHROOT (see README.md)."""
 
 import json
 import os
@@ -37,7 +37,7 @@ class Linux(unittest.TestCase):
         return run
 
     def twice(self, name, **variables):
-        """Run a bundle, and once more, which is to change nothing."""
+        """Runs a bundle twice; the second run must not change anything."""
         first = self.succeeded(self.bundle(name, **variables))
         again = self.succeeded(self.bundle(name, **variables))
         self.assertEqual(0, again.changed, again.text)

@@ -1,4 +1,4 @@
-"""What can be said of every playbook without running it."""
+"""Syntax and lint checks of all playbooks, and runs that need no VMs."""
 
 import glob
 import os
@@ -52,7 +52,7 @@ class WithoutVms(unittest.TestCase):
         self.assertEqual((0, ["pong"]), (run.rc, run.results("ping")), run.text)
 
     def test_nothing_is_installed_in_the_name_of_a_proxmox_host(self):
-        """Its tasks run on the machine that runs Ansible."""
+        """Tasks of a Proxmox host would run on the machine that runs Ansible."""
         for path in EXPECTED:
             if path.startswith("core/linux/"):
                 run = BundleRun(self, "bundles/" + path, self.hosts, limit="px-testing", hosts="px-testing",

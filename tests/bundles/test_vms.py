@@ -1,4 +1,4 @@
-"""The VM bundles and the scenario against the demo's Proxmox, and what Proxmox says afterwards."""
+"""The VM bundles and the scenario against the demo's Proxmox, and the resulting state of Proxmox."""
 
 import json
 import os
@@ -26,11 +26,11 @@ class Bundles(unittest.TestCase):
                          self.hosts, limit=limit, **more)
 
     def group(self, name, **variables):
-        """As the server runs the operations on a group."""
+        """Runs a bundle like the server's operations on a group."""
         return self.bundle(name, proxmox_node=NODE, **variables)
 
     def chosen(self, name, **variables):
-        """As it runs the operations on VMs that the client names."""
+        """Runs a bundle like the server's operations on VMs that the client names."""
         return self.bundle(name, PROXMOX_NODE=NODE, **variables)
 
     def create(self, group, key, vmid, description="a box"):

@@ -1,9 +1,9 @@
-// Has Kong's own converter make a gateway configuration of the document, and says how many
-// routes that has: kong-routes.mjs DOCUMENT
+// Generates a gateway configuration from the document with Kong's own converter, and prints the
+// number of its routes: kong-routes.mjs DOCUMENT
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-// Installed where the script is called, not beside it.
+// The package is installed in the working directory, not next to this script.
 const require = createRequire(process.cwd() + "/");
 const { generate } = require("openapi-2-kong");
 

@@ -1,9 +1,9 @@
-"""What schemathesis must know of this API besides its document.
+"""A schemathesis hook for the lenient parsing of scalars.
 
-Scalars are read laxly, as clients have always been able to rely on: `"3"`, `3.0` and `true` for
-a number, 0, 1, `"yes"` and the like for a boolean. The document says integer and boolean, so
-schemathesis expects a refusal of all these. The check below expects one only where the body does
-not fit the document when it is read that way either.
+The API accepts `"3"`, `3.0` and `true` as a number, and 0, 1, `"yes"` and others as a boolean,
+because clients rely on it. The document only says integer and boolean, so schemathesis expects the
+API to reject these values. The check below expects a rejection only if the body is invalid even
+with lenient parsing.
 """
 
 import re
@@ -34,7 +34,7 @@ def refuses_what_cannot_be_read(ctx: CheckContext, response, case):
 
 
 def read(value, schema, document):
-    """`value` as the API reads it where `schema` wants a scalar."""
+    """`value` with its scalars converted to the types in `schema`, as the API converts them."""
     if "$ref" in schema:
         target = document
         for step in schema["$ref"].split("/")[1:]:

@@ -1,4 +1,4 @@
-"""One run through the real ansible-runner, as the server makes it."""
+"""A run of the real ansible-runner, with the input that the server creates."""
 
 import json
 import os
@@ -13,12 +13,12 @@ ROLES_PATH = os.path.join(PLAYBOOKS, "platform_roles")
 
 
 def unsafe_yaml(variables):
-    """Extra variables as the server writes them: JSON behind one tag that holds for all of it."""
+    """Extra variables as the server writes them: a JSON object with a tag that applies to all of it."""
     return "!unsafe %s\n" % json.dumps(variables)
 
 
 class Run:
-    """A finished run: its return code, events, text, and the files that ansible-runner left."""
+    """A finished run: its return code, events and output, and the files that ansible-runner wrote."""
 
     def __init__(self, inventory, playbook=os.path.join(PLAYBOOKS, "generic.yml"), limit="proxmox",
                  roles_path=ROLES_PATH, options=(), cmdline=None, **variables):
@@ -45,7 +45,7 @@ class Run:
                 yield json.load(text)
 
     def results(self, action):
-        """What the server extracts: the value under the action's name of every successful task."""
+        """The values that the server extracts: those under the action's name of every successful task."""
         return [event["event_data"]["res"][action] for event in self.events
                 if event["event"] == "runner_on_ok" and action in event["event_data"]["res"]]
 
@@ -53,7 +53,7 @@ class Run:
         return [event["event_data"]["res"]["msg"] for event in self.events if event["event"] == "runner_on_failed"]
 
     def holds(self, text):
-        """The files below the run's folder, and the output, that contain a text."""
+        """Which of the output and the files in the run's folder contain the text."""
         found = ["output"] if text in self.text else []
         for folder, _, names in os.walk(self.folder):
             for name in names:

@@ -1,4 +1,4 @@
-"""The demo's Proxmox as the tests use it: started once, asked through its own API, made to fail on demand."""
+"""The demo's Proxmox for tests: started once, queried through its API, with fault injection."""
 
 import json
 import os
@@ -18,7 +18,7 @@ sys.path.insert(0, ROLE)
 
 
 def executable(variable, *candidates):
-    """The program that an environment variable names, else the first candidate that is there."""
+    """The program that an environment variable names, or else the first candidate that exists."""
     for candidate in (os.environ.get(variable), *candidates):
         found = candidate and shutil.which(candidate)
         if found:
@@ -30,7 +30,7 @@ DEMO_PYTHON = executable("DEMO_PYTHON", os.path.join(ROOT, ".venv-demo", "bin", 
 
 
 class DemoProxmox:
-    """demo/proxmox.py as a process of its own. It ends when `close` closes our end of its pipe."""
+    """demo/proxmox.py as a separate process. It exits when `close` closes the write end of its pipe."""
 
     def __init__(self, *options):
         self.folder = tempfile.mkdtemp(prefix="demo-proxmox-")
@@ -58,7 +58,7 @@ class DemoProxmox:
 
     @property
     def credentials(self):
-        """What the inventory says about this Proxmox, as role variables."""
+        """The variables of this Proxmox in the inventory."""
         return {
             "proxmox_node": self.ready["node"],
             "proxmox_api_host": self.ready["api_host"],
@@ -69,14 +69,14 @@ class DemoProxmox:
         }
 
     def perform(self, action, **variables):
-        """Run one operation of the role in this process; what stands under its name in the result."""
+        """Runs an operation of the role in this process, and returns its value in the result."""
         import proxmox
         return proxmox.perform({"proxmox_vm_action": action, **self.credentials, **variables})[action]
 
-    # ------------------------------------------- the API, past the role's own code
+    # ------------------------------------- the API, without the code of the role
 
     def get(self, path):
-        """`data` of a GET below the demo's node, or below the root where the path starts with a slash."""
+        """`data` of a GET. The path is relative to the demo's node, or to the root if it starts with a slash."""
         path = path if path.startswith("/") else "/nodes/%s/%s" % (self.ready["node"], path)
         request = urllib.request.Request(
             "https://%s/api2/json%s" % (self.ready["api_host"], path),
@@ -87,7 +87,7 @@ class DemoProxmox:
     def exists(self, vmid):
         return int(vmid) in [vm["vmid"] for vm in self.get("qemu")]
 
-    # ----------------------------------------------------------------- the control
+    # ------------------------------------------------------------- the control API
 
     def control(self, method, path, body=None):
         request = urllib.request.Request(
@@ -96,11 +96,11 @@ class DemoProxmox:
             return json.load(answer)
 
     def faults(self, **faults):
-        """Replace the faults at work; none heals everything."""
+        """Replaces the active faults; without arguments, clears them."""
         self.control("PUT", "/faults", faults)
 
     def asked(self, method, ending):
-        """The bodies of the requests so far whose path ends so."""
+        """The bodies of the requests so far with this method and this end of the path."""
         return [body for verb, path, body in self.control("GET", "/requests")
                 if verb == method and path.endswith(ending)]
 

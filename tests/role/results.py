@@ -1,7 +1,7 @@
-"""The members, and their types, that clients of each operation rely on.
+"""The members of each operation's result on which clients rely, and their types.
 
-Written from what the platform's clients were measured to receive. A type that
-ends in `?` may be null, a member that does may be missing.
+They were measured on the platform's Python service. `?` after a type means that
+the value may be null; `?` after a name means that the member may be missing.
 """
 
 TYPES = {"text": str, "int": int, "number": (int, float), "object": dict}
@@ -72,7 +72,7 @@ LISTS = {"vm_list", "vm_list_usage", "snapshot_vm_list", "firewall_vm_list_iptab
 
 
 def faults_in(action, result):
-    """What is wrong with a result, as a list of sentences."""
+    """The errors in a result, one sentence each."""
     if (action in LISTS) != isinstance(result, list):
         return ["%s is %s" % (action, type(result).__name__)]
     return [fault for item in (result if action in LISTS else [result]) for fault in item_faults(action, item)]

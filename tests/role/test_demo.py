@@ -1,4 +1,4 @@
-"""The life of the demo's Proxmox: what it writes, when it ends, and that nothing of it stays."""
+"""The life cycle of the demo's Proxmox: the files that it writes, when it exits, and that no files remain."""
 
 import os
 import stat

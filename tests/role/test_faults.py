@@ -1,4 +1,4 @@
-"""What an operation says when Proxmox is not well, and what it does not do then."""
+"""The errors of operations while Proxmox fails, and that they change nothing."""
 
 import socket
 import threading
@@ -83,7 +83,7 @@ class Faults(unittest.TestCase):
         self.assertEqual("stopped", self.pve.get("qemu/1003/status/current")["status"])
 
     def test_a_kept_connection_that_was_closed_while_idle(self):
-        """A read is asked again; a write is not, since the first one may have been done."""
+        """A read is retried; a write is not, because the first one may have been executed."""
         from proxmox.connection import Connection, ConnectionLost
         connection = Connection(self.pve.ready["api_host"], "root@pam", "demo", self.pve.ready["token_secret"])
         self.assertTrue(connection.get("/version"))

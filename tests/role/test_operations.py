@@ -1,7 +1,7 @@
-"""Every operation of the role against the demo's Proxmox, and what Proxmox says afterwards.
+"""Every operation of the role against the demo's Proxmox, and the resulting state of Proxmox.
 
-Run in this process, as the action plugin does it; test_runs.py goes through
-ansible-runner. fakepve checks each request against Proxmox's own schema.
+Operations run in this process, as in the action plugin; test_runs.py uses
+ansible-runner. fakepve validates each request against Proxmox's own schema.
 """
 
 import unittest
@@ -249,7 +249,7 @@ class Network(Operations):
             bridge["iface_type"], bridge["iface_bridge_ports"], bridge["ip_settings_cidr"]))
 
     def test_adding_one_to_a_node(self):
-        # fakepve checks these two and keeps nothing, so the request is what can be looked at.
+        # fakepve validates these two but stores nothing, so the test checks the request instead.
         added = self.perform("network_add_interfaces_node", iface_name="vmbr7", iface_type="bridge",
                              iface_autostart=1, ip_address="10.7.0.1", ip_netmask="/24", bridge_ports="eno2")
         self.assertEqual(("vmbr7", "bridge", 1), (added["iface_name"], added["iface_type"], added["iface_autostart"]))
@@ -319,7 +319,7 @@ class Storage(Operations):
 
 
 class ZEverything(unittest.TestCase):
-    """Last, by its name: no operation was left out above."""
+    """Runs last because of its name: every operation was performed above."""
 
     def test_every_operation_was_performed(self):
         self.assertEqual(set(ACTIONS), performed)

@@ -43,7 +43,7 @@ class Paths(unittest.TestCase):
 
 
 class Unasked:
-    """A Proxmox that must not be asked anything."""
+    """A connection that must not be used."""
 
     def request(self, method, path, parameters=None):
         raise AssertionError("%s %s %s" % (method, path, parameters))
@@ -69,7 +69,7 @@ class Values(unittest.TestCase):
             operation.vmid()
 
     def test_no_text_brings_further_options_with_it(self):
-        """Each of these is refused before anything is asked of Proxmox."""
+        """Each of these is rejected before a request is sent to Proxmox."""
         for action, names in {
             vm_create: ("vm_iso", "proxmox_vm_bridge", "proxmox_vm_storage"),
             network_add_interfaces_vm: ("iface_model", "iface_macaddr", "iface_bridge"),
@@ -129,7 +129,7 @@ class Choices(unittest.TestCase):
 
 
 class Words(unittest.TestCase):
-    """What is made of an answer of Proxmox."""
+    """How responses of Proxmox are interpreted."""
 
     def setUp(self):
         self.connection = Connection("h", "root@pam", "t", SECRET)
@@ -144,7 +144,7 @@ class Words(unittest.TestCase):
             "Proxmox answered GET /x with 400: Parameter verification failed. name: bad; vmid: too small",
             self.said(400, "Bad", b'{"message":"Parameter verification failed.\\n","errors":{"vmid":"too\\nsmall",'
                                   b'"name":"bad"}}'))
-        # Older versions have the words in the reason phrase alone.
+        # Older versions have the message only in the reason phrase.
         self.assertEqual("Proxmox answered GET /x with 500: VM 1 not running",
                          self.said(500, "VM 1 not running", b'{"data":null}'))
         self.assertEqual("Proxmox answered GET /x with 502: Bad Gateway", self.said(502, "Bad Gateway", b"<html>"))

@@ -1,4 +1,4 @@
-"""The role in real runs of ansible-runner: events, secrets, templates, and where the role is found."""
+"""The role in real runs of ansible-runner: events, secrets, templates, and how the role is found."""
 
 import json
 import os
@@ -45,7 +45,7 @@ class Runs(unittest.TestCase):
         return path
 
     def inventory(self, *hosts, **changes):
-        """An inventory of hosts in the group proxmox, with the demo's credentials but for `changes`."""
+        """An inventory of hosts in the group proxmox, with the demo's credentials modified by `changes`."""
         described = {name: {**self.pve.credentials, **variables, **changes} for name, variables in hosts}
         return self.write("inventory/hosts.json", json.dumps({"proxmox": {"hosts": described}}))
 
@@ -61,7 +61,7 @@ class Results(Runs):
         self.assertEqual(1, len(tasks))
 
     def test_the_log_shows_the_result(self):
-        """Clients that want text instead of JSON read it there."""
+        """Clients that request text instead of JSON get it from there."""
         run = self.operation("vm_get_config_ram", vm_id="1000")
         self.assertIn('"vm_ram_allocated": "2048"', run.text)
 

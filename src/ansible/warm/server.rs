@@ -105,6 +105,10 @@ impl Starting {
     /// # Errors
     ///
     /// Returns an error if the process cannot be spawned.
+    ///
+    /// # Blocking
+    ///
+    /// Forks and executes the process.
     pub fn spawn(command: &mut Command) -> io::Result<Self> {
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let pid = child.id().ok_or_else(|| io::Error::other("it exited immediately"))?;

@@ -1,12 +1,12 @@
-//! The lax reading of JSON scalars: what counts as an integer, a number or a boolean.
+//! Lenient parsing of JSON scalars as integers, numbers and booleans.
 //!
-//! Clients of this API send `"3"` for 3, `1.0` for 1 and `"yes"` for true, and the contract
-//! says that each of these is understood. Each function answers the value in its proper type
-//! or the kind of error and its sentence.
+//! Clients send `"3"` for 3, `1.0` for 1 and `"yes"` for true, and the contract requires that these
+//! are accepted. Each function returns the value in its target type, or the kind and the message of
+//! the error.
 
 use serde_json::{Number, Value};
 
-/// An error kind and the sentence that goes with it.
+/// The kind and the message of an error.
 pub type Refusal = (&'static str, &'static str);
 
 const INT_TYPE: Refusal = ("int_type", "Input should be a valid integer");
@@ -24,7 +24,11 @@ const BOOL_TYPE: Refusal = ("bool_type", "Input should be a valid boolean");
 const BOOL_PARSING: Refusal =
     ("bool_parsing", "Input should be a valid boolean, unable to interpret input");
 
-/// Reads an integer: a whole number, numeric text, or a boolean.
+/// Parses an integer from a whole number, numeric text, or a boolean.
+///
+/// # Errors
+///
+/// If the value is none of these, has a fractional part, or is too large.
 pub fn integer(value: &Value) -> Result<i64, Refusal> {
     match value {
         Value::Bool(b) => Ok(i64::from(*b)),
@@ -42,12 +46,12 @@ fn integer_from_number(number: &Number) -> Result<i64, Refusal> {
     if float.fract() != 0.0 {
         return Err(INT_FROM_FLOAT);
     }
-    // Beyond 2^53 a float no longer says which integer was meant.
+    // Beyond 2^53, a float does not represent a unique integer.
     if float.abs() < 9_007_199_254_740_992.0 { Ok(float as i64) } else { Err(INT_SIZE) }
 }
 
-/// Digits with an optional sign, single underscores between digits, blanks around, and a
-/// fraction of zeros only.
+/// Accepts digits with an optional sign, single underscores between digits, surrounding blanks, and
+/// a fraction that consists of zeros.
 fn integer_from_text(text: &str) -> Result<i64, Refusal> {
     let trimmed = text.trim();
     let (whole, fraction) = trimmed.split_once('.').unwrap_or((trimmed, "0"));
@@ -61,7 +65,7 @@ fn integer_from_text(text: &str) -> Result<i64, Refusal> {
     without_underscores(whole).ok_or(INT_PARSING)?.parse().map_err(|_| INT_SIZE)
 }
 
-/// Removes underscores, each of which must stand between two digits.
+/// Removes underscores. Returns `None` if one of them is not between two digits.
 fn without_underscores(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let is_digit =
@@ -71,7 +75,11 @@ fn without_underscores(text: &str) -> Option<String> {
     fits.then(|| text.replace('_', ""))
 }
 
-/// Reads a finite number: a number, numeric text, or a boolean.
+/// Parses a finite number from a number, numeric text, or a boolean.
+///
+/// # Errors
+///
+/// If the value is none of these, or is not finite.
 pub fn number(value: &Value) -> Result<Number, Refusal> {
     let float = match value {
         Value::Bool(b) => f64::from(u8::from(*b)),
@@ -85,7 +93,11 @@ pub fn number(value: &Value) -> Result<Number, Refusal> {
     Number::from_f64(float).ok_or(FINITE)
 }
 
-/// Reads a boolean: true or false, 0 or 1, or one of the words for them in any case.
+/// Parses a boolean from true, false, 0, 1, or text such as `yes` and `off`, regardless of case.
+///
+/// # Errors
+///
+/// If the value is none of these.
 pub fn boolean(value: &Value) -> Result<bool, Refusal> {
     match value {
         Value::Bool(b) => Ok(*b),

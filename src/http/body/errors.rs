@@ -1,4 +1,4 @@
-//! What is wrong with a body: one error for each member, which together stay small however large the body is.
+//! The errors of a body. Their total size is limited, regardless of the size of the body.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,54 +6,55 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// More errors than this help nobody, and a body has room for a million.
+/// The maximum number of errors. More are not useful, and a body can contain a million.
 const MOST: usize = 100;
 
-/// Bytes of what was sent that the errors of one body repeat. A member that is missing repeats
-/// all that stands beside it, so without a limit the answer could be a multiple of the body.
+/// The maximum number of input bytes that the errors of a body repeat. The error for a missing
+/// member repeats the whole surrounding object, so without a limit the response could be many times
+/// as large as the body.
 const REPEATED: usize = 64 * 1024;
 
-/// What the parts of a value that are no text count for, as JSON and roughly.
+/// The approximate size in JSON of any part of a value that is not text, in bytes.
 const SMALL: usize = 8;
 
 /// A segment of the path to a member.
 #[derive(Debug, Clone, Copy)]
 pub enum Segment<'a> {
-    /// Where it is looked for, or the name of a member or key.
+    /// The part of the request, such as `body`, or the name of a member or key.
     Name(&'a str),
-    /// The place in a list.
+    /// The index in a list.
     Index(usize),
 }
 
 impl From<&Segment<'_>> for Value {
-    fn from(step: &Segment) -> Self {
-        match *step {
+    fn from(segment: &Segment) -> Self {
+        match *segment {
             Segment::Name(name) => name.into(),
             Segment::Index(index) => index.into(),
         }
     }
 }
 
-/// One thing that is wrong with a request body.
+/// An error in a request body.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FieldError {
-    /// A stable name of the kind of error, such as `string_pattern_mismatch`.
+    /// The stable name of the kind of error, such as `string_pattern_mismatch`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The path to the member: `body`, then names, keys and indices.
     pub loc: Vec<Value>,
-    /// A sentence for a person.
+    /// The message for people.
     pub msg: Cow<'static, str>,
-    /// What was sent, except where it could be a secret or is too much to repeat. Members that
-    /// are missing side by side share what was sent in their place.
+    /// The input, unless it could be a secret or is too large. The errors of missing members of the
+    /// same object share it.
     pub input: Arc<Value>,
-    /// The rule that was broken, where it has a value.
+    /// The parameter of the violated rule, such as its pattern, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ctx: Option<Value>,
 }
 
 impl FieldError {
-    /// The verbose shape, which `DEBUG=true` answers.
+    /// Returns the verbose shape, for responses with `DEBUG=true`.
     pub fn verbose(&self) -> Verbose<'_> {
         let text = |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
         let field = self.loc.iter().map(text).collect::<Vec<_>>().join(".");
@@ -62,7 +63,7 @@ impl FieldError {
     }
 }
 
-/// A [`FieldError`] with `loc` joined by dots, and every member there.
+/// A [`FieldError`] with `loc` joined by dots. All members are present.
 #[derive(Serialize)]
 pub struct Verbose<'a> {
     field: String,
@@ -73,7 +74,7 @@ pub struct Verbose<'a> {
     ctx: Option<&'a Value>,
 }
 
-/// What is wrong with one body, in the order of its fields.
+/// The errors of a body, in the order of its fields.
 #[derive(Debug)]
 pub struct Errors {
     found: Vec<FieldError>,
@@ -87,14 +88,13 @@ impl Default for Errors {
 }
 
 impl Errors {
-    /// Whether nothing is wrong so far.
+    /// Whether there are no errors so far.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// Adds an error about `value`, which is repeated as `shown` where there is room for it, and
-    /// as null where there is none. Beyond the limit an error is dropped: those before it are
-    /// enough to refuse the body.
+    /// Adds an error about `value`. Its input is `shown`, or null if that exceeds the size limit.
+    /// If there are too many errors, this one is dropped, because the body is rejected anyway.
     pub(super) fn add(
         &mut self,
         error: impl FnOnce(Arc<Value>) -> FieldError,
@@ -114,21 +114,21 @@ impl Errors {
         self.found.push(error(input));
     }
 
-    /// Adds an error as it is.
+    /// Adds an error without checking its size.
     pub fn push(&mut self, error: FieldError) {
         if self.found.len() < MOST {
             self.found.push(error);
         }
     }
 
-    /// All that was found.
+    /// Returns all errors.
     pub fn into_vec(self) -> Vec<FieldError> {
         self.found
     }
 }
 
-/// What is left of `room` once `value` is in it, or none where it does not fit. It looks at no
-/// more of the value than would fit.
+/// Returns the remaining `room` after `value`, or `None` if it does not fit. Visits no more of the
+/// value than fits.
 fn after(room: usize, value: &Value) -> Option<usize> {
     match value {
         Value::String(text) => room.checked_sub(text.len() + SMALL),

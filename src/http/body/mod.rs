@@ -1,8 +1,8 @@
-//! From bytes to a checked JSON object, or to every error at once, as far as a person reads.
+//! Validates request bodies: returns a JSON object, or all errors at once, up to a limit.
 //!
-//! The rules come from the published schema ([`schema`]), so that what a client reads in
-//! `openapi.json` is what the service checks. The shape of the errors, their types and the lax
-//! reading of numbers and booleans are those of the API's contract (FastAPI on pydantic 2).
+//! The rules are compiled from the published schema ([`schema`]), so that the server validates
+//! exactly what `openapi.json` describes. The shape and types of the errors, and the lenient
+//! parsing of numbers and booleans, are those of the API's contract (FastAPI with pydantic 2).
 
 pub mod coerce;
 mod errors;
@@ -13,10 +13,14 @@ use serde_json::{Map, Value, json};
 pub use crate::http::body::errors::{Errors, FieldError, Segment};
 pub use crate::http::body::schema::Rule;
 
-/// Checks a request body against `rule` and returns it with every member in its proper type.
+/// Validates a request body and converts every member to its type.
 ///
-/// Members that the rule does not know are dropped, as clients send more than an operation
-/// reads. `content_type` absent counts as JSON.
+/// Unknown members are dropped, because clients send more members than an operation reads. A
+/// missing `content_type` means JSON.
+///
+/// # Errors
+///
+/// Returns the errors of all fields, up to a limit, if the body is not valid.
 pub fn check(
     rule: &Rule,
     content_type: Option<&str>,
@@ -44,7 +48,8 @@ pub fn check(
     }
 }
 
-/// `application/json` and every `application/…+json`; parameters such as a charset do not count.
+/// Whether the type is `application/json` or `application/…+json`. Parameters such as a charset are
+/// ignored.
 pub fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence
@@ -64,15 +69,15 @@ fn not_an_object(input: Value) -> FieldError {
     body_error("model_attributes_type", "Input should be a valid dictionary or object", input)
 }
 
-/// The position is counted in characters from the start, as clients of the contract expect,
-/// where serde_json gives a line and a column in bytes.
+/// The contract defines the position in characters from the start, but serde_json reports a line
+/// and a column in bytes.
 fn bad_json(bytes: &[u8], error: &serde_json::Error) -> FieldError {
     let line_start = bytes
         .split_inclusive(|b| *b == b'\n')
         .take(error.line().saturating_sub(1))
         .map(<[u8]>::len)
         .sum::<usize>();
-    // At the end of the input the column names the last byte; elsewhere the offending one.
+    // At the end of the input, the column is that of the last byte, else that of the invalid byte.
     let column = if error.is_eof() { error.column() } else { error.column().saturating_sub(1) };
     let upto = bytes.get(..line_start + column).unwrap_or(bytes);
     let position = String::from_utf8_lossy(upto).chars().count();

@@ -1,7 +1,7 @@
-//! A JSON schema, as published, made into something that checks a body.
+//! Compiles a published JSON schema into a rule that validates a body.
 //!
-//! Only what the operations use is understood; anything else is a programming error that the
-//! start of every test finds, since each operation's schema is compiled there.
+//! Only the keywords that the operations use are supported. Any other keyword is a programming
+//! error, which the tests find because they compile the schema of every operation.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -16,15 +16,15 @@ use crate::operations::RequestType;
 
 use crate::http::body::{Errors, FieldError, Segment, coerce};
 
-/// Stands for a password wherever a value is repeated to the client.
+/// Replaces passwords in values that are returned to the client.
 const MASK: &str = "**********";
 
-/// What one value must be.
+/// The rule for a value.
 #[derive(Debug)]
 pub struct Rule {
     shape: Shape,
     nullable: bool,
-    /// A password: never repeated in an error.
+    /// Whether the value is a password, which errors never repeat.
     secret: bool,
 }
 
@@ -34,7 +34,7 @@ enum Shape {
         pattern: Option<Regex>,
         max_length: Option<u64>,
     },
-    /// An id: digits as text, or a non-negative integer that becomes text.
+    /// An id: digits as text, or a non-negative integer, which is converted to text.
     Digits {
         pattern: Regex,
         minimum: Option<i64>,
@@ -69,7 +69,7 @@ struct Member {
 }
 
 impl Rule {
-    /// What checks a request of this type against its published schema.
+    /// Compiles the rule of a request type from its published schema.
     pub fn of(request: &RequestType) -> Self {
         let mut schemas = Vec::new();
         (request.schemas)(&mut schemas);
@@ -79,10 +79,11 @@ impl Rule {
         Self::compile(&document, &json!({ "$ref": reference }))
     }
 
-    /// Compiles `schema`; `$ref`s are looked up in `document`, the whole OpenAPI document.
+    /// Compiles `schema`. `$ref`s are resolved in `document`, the whole OpenAPI document.
     ///
     /// # Panics
-    /// On a schema that uses what this module does not know.
+    ///
+    /// If the schema uses an unsupported keyword.
     pub fn compile(document: &Value, schema: &Value) -> Self {
         let (schema, nullable) = resolve(document, schema);
         Self {
@@ -92,7 +93,7 @@ impl Rule {
         }
     }
 
-    /// Checks `value`, adds what is wrong to `errors`, and answers it in its proper type.
+    /// Validates `value` and returns it converted to its type. Adds any errors to `errors`.
     pub fn check<'a>(
         &'a self,
         value: &'a Value,
@@ -122,7 +123,7 @@ impl Rule {
     }
 }
 
-/// Follows `$ref` and the two spellings of "or null".
+/// Resolves `$ref` and both notations of nullable types.
 fn resolve<'a>(document: &'a Value, schema: &'a Value) -> (&'a Value, bool) {
     if let Some(pointer) = schema["$ref"].as_str().and_then(|r| r.strip_prefix('#')) {
         let target = document.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}"));
@@ -216,7 +217,7 @@ impl Shape {
     }
 }
 
-/// The expression of a pattern. Most patterns stand in many operations; a clone shares its
+/// Returns the compiled pattern. Most patterns are used by many operations, and a clone shares its
 /// memory with the original.
 fn compiled(pattern: &str) -> Regex {
     static COMPILED: LazyLock<Mutex<HashMap<String, Regex>>> = LazyLock::new(Mutex::default);
@@ -238,7 +239,7 @@ fn members(document: &Value, schema: &Value) -> Vec<Member> {
         .collect()
 }
 
-/// Why a value was refused, before it is known where it stood.
+/// An error without the path of the value.
 struct Refusal {
     kind: &'static str,
     msg: Cow<'static, str>,
@@ -265,7 +266,7 @@ impl Refusal {
     }
 }
 
-/// The pattern first: it says more about what is wrong than a length does.
+/// Checks the pattern before the length, because its error is more specific.
 fn check_text(text: &str, pattern: Option<&Regex>, max: Option<u64>) -> Result<(), Refusal> {
     if let Some(pattern) = pattern.filter(|pattern| !pattern.is_match(text)) {
         let pattern = pattern.as_str();
@@ -331,7 +332,7 @@ fn check_object<'a>(
     Some(Value::Object(checked))
 }
 
-/// What was sent beside a missing member, passwords masked.
+/// The object in which a member is missing, with its passwords masked.
 fn without_secrets(members: &[Member], sent: &Map<String, Value>) -> Arc<Value> {
     let mut shown = sent.clone();
     for member in members.iter().filter(|member| member.rule.secret) {

@@ -37,6 +37,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Handles `GET /v0/admin/runs/{run_id}/events`.
+///
+/// # Errors
+///
+/// If the run cannot be found, or its history or job events cannot be read.
 pub async fn events(
     Shared(app): Shared<Arc<App>>,
     Path(id): Path<String>,

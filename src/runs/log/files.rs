@@ -46,7 +46,7 @@ impl LogFiles {
     ///
     /// # Blocking
     ///
-    /// As all functions of this type.
+    /// Creates the folder.
     pub fn open(folder: PathBuf) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         Ok(Self { folder })
@@ -61,6 +61,10 @@ impl LogFiles {
     /// # Errors
     ///
     /// If a file cannot be opened.
+    ///
+    /// # Blocking
+    ///
+    /// Opens both files.
     pub fn create(&self, id: Uuid) -> io::Result<LogWriter> {
         let open = |kind| {
             let mut options = OpenOptions::new();
@@ -74,6 +78,10 @@ impl LogFiles {
     /// # Errors
     ///
     /// If a file cannot be opened, read or truncated.
+    ///
+    /// # Blocking
+    ///
+    /// Reads both files.
     pub fn resume(&self, id: Uuid) -> io::Result<LogWriter> {
         let writer = self.create(id)?;
         writer.log.set_len(self.find(id, LogKind::Log, u64::MAX)?.offset)?;
@@ -87,6 +95,10 @@ impl LogFiles {
     /// # Errors
     ///
     /// If the file cannot be read.
+    ///
+    /// # Blocking
+    ///
+    /// Reads the file.
     pub fn read(
         &self,
         id: Uuid,
@@ -124,6 +136,10 @@ impl LogFiles {
     /// # Errors
     ///
     /// If the file cannot be read.
+    ///
+    /// # Blocking
+    ///
+    /// Reads the file up to the line.
     pub fn find(&self, id: Uuid, kind: LogKind, line: u64) -> io::Result<LogOffset> {
         let mut offset = LogOffset::default();
         if line == 0 {
@@ -146,6 +162,10 @@ impl LogFiles {
     }
 
     /// Removes the files of a run. Failures are logged.
+    ///
+    /// # Blocking
+    ///
+    /// Removes both files.
     pub fn remove(&self, id: Uuid) {
         for kind in [LogKind::Log, LogKind::JobEvents] {
             match fs::remove_file(self.file(id, kind)) {
@@ -157,7 +177,11 @@ impl LogFiles {
         }
     }
 
-    /// Returns the ids of the runs that have files.
+    /// Returns the ids of the runs that have files. If the folder cannot be read, there are none.
+    ///
+    /// # Blocking
+    ///
+    /// Reads the folder.
     pub fn all(&self) -> Vec<Uuid> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
         let mut ids: Vec<Uuid> = entries.flatten().filter_map(|e| id_of(&e.path())).collect();

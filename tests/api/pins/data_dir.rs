@@ -1,4 +1,4 @@
-//! A data dir that the server of a82a896 left when it was killed, and what a start makes of it.
+//! Recovery from the data dir of a killed server of commit a82a896.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::support::wait;
 
 const FIXTURE: &str = "data-a82a896";
 
-/// Where the fixture's server is said to have been.
+/// The project folder in the fixture's paths.
 const PROJECT: &str = "/srv/range42";
 
 const VM: &str = "/v0/admin/proxmox/vms/vm_id";
@@ -33,7 +33,7 @@ async fn a_start_settles_what_the_finished_server_left() {
     for folder in ["data", "runs"] {
         copy(&fixture.join(folder), &dir.path().join(folder));
     }
-    // The fixture grows older.
+    // Keeps the runs of the fixture, whose age increases.
     env.insert("RANGE42_HISTORY_DAYS".to_owned(), "36500".to_owned());
     let begun = jiff::Timestamp::now().to_string();
     let server = pin::start(&env);
@@ -61,7 +61,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(status.success());
 }
 
-/// Makes the fixture with the server that is looked at.
+/// Creates the fixture with the server under test.
 async fn make() {
     let (dir, env) = stub::project(|_, _| {});
     let runs = dir.path().join("runs");
@@ -77,7 +77,7 @@ async fn make() {
     let guest = |id: u32| json!({ "proxmox_node": "px", "vm_id": id });
     let held = json!({ "hold": true });
 
-    // A run that takes too long.
+    // A run that exceeds its time limit.
     let mut limited = env.clone();
     limited.insert("RANGE42_RUN_TIME_LIMIT".to_owned(), "1".to_owned());
     let mut server = pin::start(&limited);
@@ -86,7 +86,7 @@ async fn make() {
     server.run_when(&run["id"], |run| run["state"] == "timed_out").await;
     server.kill();
 
-    // Runs that end, one that is deleted, one whose end the next start cannot know.
+    // Runs that end, one that is deleted, and one whose outcome cannot be determined afterwards.
     let mut server = pin::start(&env);
     for rc in [0, 2, 0] {
         behave(rc, json!({}));
@@ -111,8 +111,8 @@ async fn make() {
     server.kill();
     kill_runner(&lost);
 
-    // Runs at work: one that two asked for and that will end well, one that will be killed and
-    // one that waits for it, one that is being canceled.
+    // Active runs: one that two requests share and that will succeed, one that will be killed, one
+    // that is queued behind it, and one that is being canceled.
     let mut server = pin::start(&env);
     let bundle = json!({ "proxmox_node": "px", "hosts": "db" });
     let path = "/v0/admin/run/bundles/my_bundle-1/run";
@@ -159,12 +159,12 @@ async fn cancel(server: &ServerProcess, run: &Value) {
 fn kill_runner(run: &Value) {
     for process in processes_of(run["id"].as_str().unwrap()) {
         let pid = process.split('"').nth(1).unwrap().parse().unwrap();
-        // It may have ended meanwhile.
+        // The process may have exited in the meantime.
         let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
     }
 }
 
-/// Makes the folder of the fixture, without what names this machine or what is made anew.
+/// Creates the folder of the fixture, without paths of this machine and files that are recreated.
 fn keep(dir: &Path) {
     let fixture = pin::file(FIXTURE);
     let _ = fs::remove_dir_all(&fixture);

@@ -1,4 +1,4 @@
-//! What a client of live status is sent while guests and Proxmox change.
+//! The live status messages that a client gets while guests and Proxmox change.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn live_status_says_the_same() {
     delete().await;
     loop {
         let line = message(&mut client).await;
-        // It is stopped before, which a look may see or not.
+        // The VM is stopped before it is deleted; a poll may or may not see this.
         if line.contains("removed") {
             lines.push(line);
             break;
@@ -63,7 +63,7 @@ async fn live_status_says_the_same() {
     pin::check("live_status.txt", &(lines.join("\n") + "\n"));
 }
 
-/// The next message, without what the clock decides.
+/// The next message, without values that depend on the time.
 async fn message(client: &mut WebSocketStream<TcpStream>) -> String {
     let next = async {
         loop {

@@ -1,6 +1,6 @@
-//! What the finished server of commit a82a896 does, compared with what this one does.
+//! Compares this server with the recorded behavior of commit a82a896.
 //!
-//! tests/pins/README.md says how the files are made.
+//! tests/pins/README.md describes how the files are recorded.
 
 mod data_dir;
 mod live_status;

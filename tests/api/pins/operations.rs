@@ -1,4 +1,4 @@
-//! For each operation: what its example claims, what joins it, what is hidden, who may ask.
+//! For each operation: the claims and the join key of its example, its secrets and its Kong groups.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 
 use crate::pins::pin;
 
-/// Host groups, so that a pattern is resolved.
+/// Host groups, so that host patterns can be resolved.
 const HOSTS: &str = "all: {hosts: {db: }, children: {web: {hosts: {web-1: , web-2: }}}}\n";
 
-/// Bodies besides the example, for the operations that have the members.
+/// Changes of the example, for the operations that have these members.
 const VARIANTS: &[(&str, &str)] = &[
     ("hosts", r#""web""#),
     ("hosts", r#""db:web-1""#),
@@ -28,7 +28,7 @@ fn every_operation_has_the_same_effects() {
     let groups = kong_groups();
     let text = std::fs::read_to_string("openapi.json").unwrap();
     let document: Value = serde_json::from_str(&text).unwrap();
-    // Sorted, so that the order of the operations does not count.
+    // Sorted, so that the result does not depend on the order of the operations.
     let mut all = BTreeMap::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for operation in item.as_object().unwrap().values() {
@@ -45,7 +45,7 @@ fn every_operation_has_the_same_effects() {
                 .filter_map(|(member, value)| {
                     let mut body = example.clone();
                     body.insert((*member).to_owned(), serde_json::from_str(value).unwrap());
-                    // Some operations reject some of these.
+                    // Not all operations accept all of these values.
                     let effects = of(&body)?;
                     Some(json!({
                         "with": format!("{member}: {value}"),
@@ -71,7 +71,7 @@ fn every_operation_has_the_same_effects() {
     pin::check("operations.json", &(made + "\n"));
 }
 
-/// The members whose text counts as a secret.
+/// The members whose text is treated as a secret.
 fn hidden(
     schema: Option<&Value>,
     example: &Map<String, Value>,
@@ -83,13 +83,13 @@ fn hidden(
     let secret = |member: &&String| {
         let mut body = example.clone();
         body.insert((*member).clone(), json!("a-probe"));
-        // A member that takes no text has none to hide.
+        // A member that does not accept text cannot be a secret.
         of(&body).is_some_and(|of| of["secrets"].as_array().unwrap().contains(&json!("a-probe")))
     };
     members.keys().filter(secret).cloned().collect()
 }
 
-/// The groups of each route, as the command of the server writes them.
+/// The groups of each route, from the output of the command `kong`.
 fn kong_groups() -> BTreeMap<String, Value> {
     let output = pin::command().arg("kong").output().unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -1,4 +1,4 @@
-//! A pin: a committed file, and what a server does now.
+//! Compares the behavior of a server with a recorded file, the pin.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -8,26 +8,26 @@ use regex::Regex;
 
 use crate::support::process::ServerProcess;
 
-/// How much of a line that differs is shown.
+/// The maximum length of the lines in the failure message.
 const LINE: usize = 1500;
 
-/// Whether the files are to be written.
+/// Whether to write the files instead of comparing them.
 pub fn updates() -> bool {
     std::env::var_os("UPDATE_PINS").is_some()
 }
 
-/// The server that is looked at.
+/// The server under test.
 pub fn command() -> Command {
     let current = env!("CARGO_BIN_EXE_range42-backend-api");
     Command::new(std::env::var_os("PINS_SERVER").unwrap_or_else(|| current.into()))
 }
 
-/// Starts it.
+/// Starts the server under test.
 pub fn start(env: &HashMap<String, String>) -> ServerProcess {
     ServerProcess::start_by(command(), env)
 }
 
-/// A file of this folder.
+/// A file of `tests/pins`.
 pub fn file(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pins")).join(name)
 }
@@ -44,21 +44,21 @@ pub fn check(name: &str, made: &str) {
     assert!(changes.is_empty(), "{name}: {} lines differ\n{}", changes.len(), shown.join("\n"));
 }
 
-/// The lines that are only in the first (`-`) or only in the second (`+`), as diff sees it.
+/// The differences that `diff` reports: lines only in the first (`-`) or the second text (`+`).
 fn changes(pinned: &str, made: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let files = ["pinned", "made"].map(|name| folder.path().join(name));
     std::fs::write(&files[0], pinned).unwrap();
     std::fs::write(&files[1], made).unwrap();
     let output = Command::new("diff").arg("-U0").args(&files).output().unwrap();
-    // 1 says that they differ, 2 that diff has failed.
+    // Exit code 1 means that the texts differ, 2 that diff failed.
     assert_eq!(output.status.code(), Some(i32::from(pinned != made)), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let lines = text.lines().skip(2).filter(|line| !line.starts_with("@@"));
     lines.map(str::to_owned).collect()
 }
 
-/// A text without what differs from one time to the next: ids of runs, times, durations.
+/// Replaces values that differ between recordings: run ids, times and durations.
 pub fn normalized(text: &str) -> String {
     let rules = [
         (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "RUN"),

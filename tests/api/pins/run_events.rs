@@ -1,4 +1,4 @@
-//! The stream of one run's events.
+//! The event stream of a run.
 
 use serde_json::{Value, json};
 

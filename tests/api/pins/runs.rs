@@ -1,4 +1,4 @@
-//! For each case of the contract: the answer, and each call of the runner.
+//! For each case of the contract: the response, and each call of the runner.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -12,10 +12,10 @@ use crate::pins::pin;
 use crate::support::process::ServerProcess;
 use crate::support::{contract, stub};
 
-/// How many servers are asked side by side.
+/// The number of servers that replay cases concurrently.
 const SERVERS: usize = 4;
 
-/// A longer answer is pinned by its beginning and its length.
+/// For a longer response, only its beginning and its length are recorded.
 const SHOWN: usize = 1000;
 
 #[test]
@@ -50,7 +50,7 @@ impl Server {
         Self { process: pin::start(&env), dir }
     }
 
-    /// The line of a case.
+    /// The recorded line of a case.
     fn line(&self, case: &Value, mock: &Value) -> String {
         if let Some(words) = case["setup"]["server"].as_str() {
             let broken = Self::start(|dir, env| contract::break_server(words, dir, env));
@@ -78,7 +78,7 @@ impl Server {
         self.dir.path().join("runs").join(name)
     }
 
-    /// Sends the request as it is written: a client library would tidy up the path.
+    /// Sends the request without a client library, which would normalize the path.
     fn send(&self, case: &Value) -> (u16, String) {
         let address = self.process.url.strip_prefix("http://").unwrap();
         let (method, path) = (case["method"].as_str().unwrap(), case["path"].as_str().unwrap());
@@ -91,7 +91,7 @@ impl Server {
         head += &format!("content-length: {}\r\n\r\n", body.len());
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
-        // A server may refuse a body before it has read all of it.
+        // The server may reject a body before it has read all of it.
         let _ = stream.write_all(&body);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);

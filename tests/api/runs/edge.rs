@@ -1,4 +1,4 @@
-//! The edge of the server: slow, large, half-sent and too many requests, over real sockets.
+//! Connection limits: slow, large, incomplete and too many requests, over real sockets.
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ impl Edge {
         TcpStream::connect(self.server.url.trim_start_matches("http://")).await.unwrap()
     }
 
-    /// Sends raw text and reads until the server closes.
+    /// Sends raw text and reads until the server closes the connection.
     async fn raw(&self, text: &str) -> String {
         let mut stream = self.connect().await;
         stream.write_all(text.as_bytes()).await.unwrap();

@@ -1,4 +1,5 @@
-//! That a run is to be ended is kept before it has ended: a server may be killed in between.
+//! The request to end a run is stored before the run ends, because the server may be killed in
+//! between.
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -10,8 +11,8 @@ use crate::support::wait;
 
 const START: &str = "/v0/admin/proxmox/vms/vm_id/start";
 
-/// A runner that is held, and does not hear that it is to end: its run is `canceling` for as
-/// long as a process may take to end by itself.
+/// A runner that waits and ignores SIGTERM, so that its run stays in `canceling` for the whole
+/// grace period.
 fn deaf() -> Value {
     let event = json!({ "event": "verbose", "stdout": "at work" });
     json!({
@@ -36,7 +37,7 @@ async fn an_accepted_cancel_survives_a_kill_of_the_server() {
     let cancel = server.request("POST", &format!("/v0/admin/runs/{id}/cancel"), &Value::Null);
     assert_eq!(cancel.send().await.unwrap().status(), 202);
     server.kill();
-    // The playbook comes to a good end, which nobody asked it for any more.
+    // The playbook succeeds, although the run was canceled.
     write(&dir.path().join("runs/release"), "");
     wait::until("the runner ended", async || processes_of(id).is_empty()).await;
 

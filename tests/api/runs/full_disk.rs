@@ -1,5 +1,5 @@
-//! A disk that is full, and has room again. The disk and the server are real, the runner is the
-//! stub.
+//! A disk that becomes full, and then has free space again. The disk and the server are real; the
+//! runner is the stub.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -11,7 +11,7 @@ use crate::support::process::ServerProcess;
 use crate::support::stub::project;
 
 const LIST: &str = "/v0/admin/proxmox/vms/list";
-/// Somewhat more than what a server that is ready has free.
+/// Slightly more than the free space that a ready server requires.
 const BYTES: u64 = 80 * 1024 * 1024;
 
 async fn list(server: &ServerProcess) -> (StatusCode, Value) {

@@ -1,4 +1,4 @@
-//! Runs that tell the truth: what becomes of them, whatever happens around them.
+//! The state of a run is correct, even if the server, the runner, the disk or the clock fails.
 
 mod edge;
 mod endings;

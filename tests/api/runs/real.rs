@@ -1,4 +1,4 @@
-//! Runs with the real ansible-runner, in a server of its own process.
+//! Runs with the real ansible-runner, in a separate server process.
 
 use std::collections::HashMap;
 use std::fs;
@@ -31,8 +31,8 @@ const QUICK: &str = "
     - debug: { msg: quick }
 ";
 
-/// Each worker starts programs that hear no signal but the last one, and one of them leaves
-/// the worker's session.
+/// Each worker starts programs that ignore all signals except SIGKILL, and one of them leaves the
+/// session of the worker.
 const SLOW: &str = r#"
 - hosts: all
   gather_facts: false
@@ -41,7 +41,7 @@ const SLOW: &str = r#"
     - command: sh -c 'trap "" TERM HUP; setsid sleep 300 & sleep 300; true'
 "#;
 
-/// Ends by itself as soon as the test says so.
+/// A playbook that ends when the test releases it.
 const HELD: &str = r#"
 - hosts: one
   gather_facts: false
@@ -99,8 +99,8 @@ impl Lab {
         ServerProcess::start(&self.env)
     }
 
-    /// A server whose next runs are forked from a Python that has Ansible loaded, or start as
-    /// processes of their own: what is ended differs, and the end must not.
+    /// Starts a server whose next runs use this engine. The engines start different processes, but
+    /// runs must end in the same way.
     async fn start_with(&self, engine: &str) -> ServerProcess {
         let mut env = self.env.clone();
         env.insert("RANGE42_ENGINE".to_owned(), engine.to_owned());
@@ -122,7 +122,7 @@ impl Lab {
         entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
     }
 
-    /// Waits until all three workers of the slow bundle are at work.
+    /// Waits until all three workers of the slow bundle are running.
     async fn workers_at_work(&self, id: &str) {
         wait::eventually(async || {
             let commands = processes_of(id);
@@ -188,14 +188,14 @@ async fn cancel_with(engine: &str) {
     let answer: Value = answer.json().await.unwrap();
     assert!(answer["note"].as_str().unwrap().contains("continue there"), "{answer:#}");
     let run = server.run_when(&run["id"], is_final).await;
-    // Looked at as soon as the server says that it is done.
+    // Checked immediately after the server has reported the end of the run.
     assert_eq!(processes_of(id), Vec::<String>::new());
     assert!(lab.run_dirs().is_empty());
     assert_eq!(run["state"], "canceled", "{run:#}");
     assert!(run["explanation"].as_str().unwrap().contains("Proxmox"), "{run:#}");
     let again = server.request("POST", &path, &Value::Null).send().await.unwrap();
     assert_eq!(again.status(), 409);
-    // What modules and the warm-up unpack is theirs to remove, which a killed one does not.
+    // Modules and the warm-up remove their temporary files themselves, but not if they are killed.
     server.signal(Signal::TERM);
     assert_eq!(server.wait(), Some(0));
     assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
@@ -238,7 +238,7 @@ async fn killed_with(engine: &str) {
     lab.workers_at_work(id_of(&slow)).await;
     server.run_when(&held["id"], |run| run["progress"]["tasks"] == 2).await;
     server.kill();
-    // One of them comes to its end while no server is there.
+    // One of them ends while no server is running.
     lab.release();
     wait::until("the runner ended", async || processes_of(id_of(&held)).is_empty()).await;
     assert!(!processes_of(id_of(&slow)).is_empty(), "they outlive the server");
@@ -279,7 +279,7 @@ async fn sigterm_waits_and_then_ends_the_runs() {
     let watched = tokio::spawn(async move { watched.send().await.unwrap().text().await.unwrap() });
     server.signal(Signal::TERM);
     loop {
-        // A new run is refused as soon as the server has heard the signal.
+        // New runs are rejected once the server has received the signal.
         let refused = server.request("POST", "/v0/admin/run/bundles/quick/run", &body);
         let refused = refused.send().await.unwrap();
         if refused.status() == 503 {
@@ -288,12 +288,12 @@ async fn sigterm_waits_and_then_ends_the_runs() {
         }
     }
     lab.release();
-    // The one that ends in time ends well, and who watches it sees that.
+    // The run that ends in time succeeds, and its event stream reports this.
     let watched = watched.await.unwrap();
     let is_run = |event: &&str| event.contains("event: run");
     let last = watched.rsplit("\n\n").find(is_run).unwrap();
     assert!(last.contains(r#""state":"succeeded""#), "{last}");
-    // The other one is ended, and its client hears of it.
+    // The other run is canceled, and its client gets an error.
     let answer = slow.await.unwrap().unwrap();
     assert_eq!(answer.status(), 500);
     let answer: Value = answer.json().await.unwrap();
@@ -336,7 +336,7 @@ async fn a_second_signal_skips_the_wait() {
     let queued = tokio::spawn(queued);
     lab.workers_at_work(id_of(&slow)).await;
     server.signal(Signal::TERM);
-    // The one that waits is let go at once: nothing of it was begun.
+    // The queued run is rejected immediately, because it was not started.
     assert_eq!(queued.await.unwrap().unwrap().status(), 503);
     assert!(!processes_of(id_of(&slow)).is_empty());
     server.signal(Signal::TERM);
@@ -349,7 +349,7 @@ async fn a_second_signal_skips_the_wait() {
 async fn fifty_requests_at_once() {
     let lab = Lab::new();
     let server = lab.start();
-    // Each has a bundle of its own, so that none of them joins another one.
+    // Each request uses a different bundle, so that none joins the run of another.
     let requests = (0..50).map(|number| {
         write(&lab.dir.path().join(format!("public/bundles/b{number}/main.yml")), QUICK);
         let body = json!({ "proxmox_node": "px-testing", "hosts": "one" });

@@ -1,4 +1,4 @@
-//! What clients see of runs, with a stub in the place of the runner.
+//! Runs as clients see them, with a stub as the runner.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ fn event(text: &str, value: Value) -> Value {
     }})
 }
 
-/// What the stub does: two lines, and held until the test lets go of it.
+/// A behavior of the stub: prints two lines, then waits until the test releases it.
 fn held() -> Value {
     let events = [event("first", json!(1)), event("second", json!(2))];
     json!({ "events": events, "lookup_events": [], "rc": 0, "lookup_rc": 0, "hold": true })
@@ -59,7 +59,7 @@ async fn with(
     client.send(request.body(Body::from(body.to_string())).unwrap()).await
 }
 
-/// Starts a run and does not wait for it.
+/// Starts a run without waiting for it.
 async fn begin(client: &Client, path: &str, body: &Value) -> Value {
     let answer = with(client, "POST", path, ("prefer", "respond-async"), body).await;
     assert_eq!(answer.status, 202, "{}", answer.text);
@@ -81,7 +81,7 @@ async fn run(client: &Client, id: &Value) -> Value {
     client.get(&format!("{RUNS}/{}", id.as_str().unwrap())).await.json()
 }
 
-/// Waits until a run fits.
+/// Waits until a run matches.
 async fn run_when(client: &Client, id: &Value, fits: impl Fn(&Value) -> bool) -> Value {
     wait::eventually(async || {
         let now = run(client, id).await;
@@ -158,7 +158,7 @@ async fn changes_of_the_same_guest_wait_for_each_other() {
     );
     let other = begin(client, STOP, &guest(101)).await;
     run_when(client, &other["id"], is("running")).await;
-    // Reading waits for nobody.
+    // Operations that only read never wait.
     let reading =
         begin(client, "/v0/admin/proxmox/vms/vm_id/config/vm_get_config", &guest(100)).await;
     run_when(client, &reading["id"], is("running")).await;
@@ -166,7 +166,7 @@ async fn changes_of_the_same_guest_wait_for_each_other() {
     release(&server);
     let second = run_when(client, &second["id"], is("succeeded")).await;
     let first = run(client, &first["id"]).await;
-    // Times are compared as times: their texts have as many digits as it takes.
+    // Times are parsed before they are compared, because the number of their digits varies.
     let time = |text: &Value| text.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     assert!(time(&second["started"]) >= time(&first["ended"]), "{first:#} {second:#}");
 }
@@ -212,7 +212,7 @@ async fn an_equal_deletion_or_bundle_joins_the_active_run() {
         assert_ne!(ids[0], ids[2], "{path}");
         assert!(answers[1].json()["log_multiline"].is_array());
         assert_eq!(server.calls().len(), 2);
-        // Afterwards it is a new one.
+        // After its end, the same request starts a new run.
         let again = client.json(method, path, &body).await;
         assert_ne!(again.headers["x-run-id"], ids[0]);
     }
@@ -265,7 +265,7 @@ async fn bundles_on_the_same_host_wait_for_each_other() {
     let elsewhere = begin(client, compose, &install("web-3")).await;
     run_when(client, &elsewhere["id"], is("running")).await;
     let everywhere = waits(docker, install("all")).await;
-    // What a bundle by name is about is not known; only it itself does not run twice.
+    // The effects of a bundle by name are unknown, so it conflicts only with itself.
     let named = begin(client, BUNDLE, &on("all")).await;
     run_when(client, &named["id"], is("running")).await;
     let again = waits(BUNDLE, on("db")).await;
@@ -367,7 +367,7 @@ async fn an_active_run_cannot_be_deleted_and_a_late_success_stays_canceled() {
     let answer = answer.await.unwrap();
     assert_eq!(answer.status, 500);
     let body = answer.json();
-    // It ended well after it was told to end: that is said, and it is canceled all the same.
+    // The run succeeded after its cancellation: it is canceled, and the explanation mentions this.
     assert_eq!((&body["rc"], &body["result"]), (&json!(0), &json!([1, 2])));
     assert!(body["error"].as_str().unwrap().contains("canceled on request"), "{body:#}");
     let run = run(client, &live["id"]).await;
@@ -376,7 +376,7 @@ async fn an_active_run_cannot_be_deleted_and_a_late_success_stays_canceled() {
     assert_eq!(client.json("POST", &format!("{path}/cancel"), &Value::Null).await.status, 409);
 }
 
-/// Reads a stream of events until `enough`; answers the ids and kinds.
+/// Reads an event stream until `enough` events have arrived, and returns their ids and kinds.
 async fn events(
     client: &Client,
     id: &str,
@@ -416,7 +416,7 @@ async fn the_stream_replays_and_follows_without_gaps_or_duplicates() {
         let (client, id) = (client.clone(), id.clone());
         tokio::spawn(async move { events(&client, &id, None, usize::MAX).await })
     };
-    // One that comes late has seen the first event; it is still told what comes.
+    // A client that reconnects after the first event gets the events that follow it.
     let seen = events(&client, &id, Some("1"), 3).await;
     let pair = |id: &str, kind: &str| (id.to_owned(), kind.to_owned());
     assert_eq!(seen, [pair("", "run"), pair("2", "job_event"), pair("3", "job_event")]);
@@ -426,7 +426,7 @@ async fn the_stream_replays_and_follows_without_gaps_or_duplicates() {
     expected.extend(job_events.clone());
     expected.push(pair("4", "run"));
     assert_eq!(all.await.unwrap(), expected);
-    // The same afterwards, from the files.
+    // After the end of the run, the same events are read from the files.
     assert_eq!(events(&client, &id, None, usize::MAX).await, expected[1..]);
     assert_eq!(events(&client, &id, Some("3"), usize::MAX).await, expected[4..]);
     let request = Request::get(format!("{RUNS}/{id}/events")).header("last-event-id", "4");
@@ -468,7 +468,7 @@ async fn passwords_in_results_are_redacted() {
     assert!(events.text.contains("[hidden]") && !events.text.contains(secret), "{}", events.text);
 }
 
-/// A secret may be equal to anything: the number of an event, the name of a member, a count.
+/// A secret may equal any value: the number of an event, the name of a member, a count.
 #[tokio::test]
 async fn redaction_loses_no_event_or_result() {
     for secret in ["101", "vm_list", "event", "stdout", "res", "runner_on_ok", "event_data"] {

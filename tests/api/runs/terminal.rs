@@ -1,4 +1,4 @@
-//! `runs list`, `runs follow` and `runs cancel`, as a person calls them.
+//! The commands `runs list`, `runs follow` and `runs cancel`.
 
 use std::process::{Command, Output, Stdio};
 
@@ -56,7 +56,7 @@ async fn a_run_is_followed_to_its_end() {
     let output = tokio::task::spawn_blocking(move || follower.wait_with_output().unwrap()).await;
     let output = output.unwrap();
     let (out, err) = texts(&output);
-    // Not at a terminal: no colours, and no progress line.
+    // Without a terminal, there are no colors and no progress line.
     assert_eq!(out, "TASK [t] ***\nok: [px]\n", "{err}");
     assert!(err.starts_with("succeeded: The run succeeded."), "{err}");
     assert!(output.status.success());

@@ -1,4 +1,4 @@
-//! Runs while the data dir, the history or the clock is against them, with the stub runner.
+//! Runs with faults of the data dir, the history, the clock or the engine, with the stub runner.
 
 use std::collections::HashMap;
 use std::fs;
@@ -108,7 +108,7 @@ async fn failures_to_write_a_log_or_prepare_a_run_are_reported() {
     );
 }
 
-/// A run at work whose server was killed, in a data dir whose history somebody has locked.
+/// An active run whose server was killed, in a data dir whose history is locked.
 struct Locked {
     dir: tempfile::TempDir,
     env: HashMap<String, String>,
@@ -146,7 +146,7 @@ impl Locked {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_directory_of_a_run_is_kept_until_its_end_is_written() {
     let locked = Locked::with("BEGIN EXCLUSIVE").await;
-    // Reading is possible, so the server starts; that the run has ended cannot be written.
+    // The history can be read, so the server starts; the end of the run cannot be written.
     let mut server = ServerProcess::start(&locked.env);
     assert_eq!(locked.processes(), Vec::<String>::new());
     assert_eq!(server.run(&locked.id).await["state"], "unknown");
@@ -156,7 +156,7 @@ async fn the_directory_of_a_run_is_kept_until_its_end_is_written() {
     let server = ServerProcess::start(&locked.env);
     assert_eq!(locked.run_dirs(), 0);
     let run = server.run(&locked.id).await;
-    // Its runner has reported a good end meanwhile, which was not its own.
+    // Meanwhile the runner has reported success, but only because it was terminated.
     assert_eq!(run["state"], "unknown", "{run:#}");
 }
 
@@ -198,7 +198,7 @@ async fn a_start_with_a_locked_history_fails_with_a_reason() {
     assert_eq!(locked.run_dirs(), 1);
 }
 
-/// A history whose pages are damaged and whose header is whole, and the logs of its runs.
+/// The pages of the history are damaged, but its header is intact; the logs of its runs are kept.
 #[tokio::test]
 async fn a_partly_damaged_history_is_quarantined_with_its_files() {
     let (dir, env) = project(|_, _| {});
@@ -212,7 +212,7 @@ async fn a_partly_damaged_history_is_quarantined_with_its_files() {
     let before = serve();
     assert_eq!(before.json("POST", LIST, &node()).await.status, 200);
     internals::history_is_written(&before.app).await;
-    // As a kill leaves it: with its newest rows in the file beside it.
+    // As after a kill: the newest rows are only in the write-ahead log.
     let copies = ["history.sqlite3", "history.sqlite3-wal"]
         .map(|name| (data.join(name), fs::read(data.join(name)).unwrap()));
     drop(before);
@@ -223,7 +223,8 @@ async fn a_partly_damaged_history_is_quarantined_with_its_files() {
     let mut damaged = fs::read(&file).unwrap();
     damaged[4096..].fill(0xA5);
     fs::write(&file, &damaged).unwrap();
-    // No more than a mark: SQLite puts no file of this name beside a database it cannot read.
+    // An incomplete file is sufficient: SQLite does not create a `-wal` for a database that it
+    // cannot read, so if one is quarantined, it is this one.
     fs::write(&copies[1].0, &copies[1].1[..32]).unwrap();
     let logs = names("logs");
     assert_eq!(logs.len(), 2);
@@ -242,7 +243,7 @@ async fn a_partly_damaged_history_is_quarantined_with_its_files() {
     }
 }
 
-/// An engine with a fault of ours.
+/// An engine that panics.
 struct Faulty;
 
 impl Engine for Faulty {
@@ -269,7 +270,7 @@ async fn an_internal_error_ends_the_run() {
     assert_eq!(fs::read_dir(dir.path().join("runs")).unwrap().count(), 0);
 }
 
-/// An engine that starts a process of the run, and then fails to say so.
+/// An engine that starts a process of the run, but then returns an error.
 struct Silent(fn(std::io::Error) -> LaunchError);
 
 impl Engine for Silent {

@@ -8,13 +8,13 @@ use std::path::Path;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// The cases: a request, what the runner does, and what is expected.
+/// The cases: a request, the behavior of the runner, and the expected response.
 pub fn cases() -> Vec<Value> {
     serde_json::from_str(&text("cases.json")).unwrap()
 }
 
-/// Reads one member of `vectors.json`, each of its entries as text: some hold numbers that no
-/// JSON value of ours can hold.
+/// Reads a member of `vectors.json`. Its entries are returned as text, because some contain numbers
+/// that `serde_json::Value` cannot represent.
 pub fn vectors(member: &str) -> Vec<Box<RawValue>> {
     let members: HashMap<String, Box<RawValue>> =
         serde_json::from_str(&text("vectors.json")).unwrap();
@@ -27,7 +27,7 @@ fn text(name: &str) -> String {
     std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// What the runner answers in this case.
+/// The behavior of the stub in a case.
 pub fn behaviour(case: &Value, mock: &Value) -> Value {
     let engine = &case["engine"];
     let setup = &case["setup"];
@@ -86,7 +86,7 @@ pub fn bytes(case: &Value) -> Vec<u8> {
     }
 }
 
-/// Breaks a project as the words of a case say, before its server is started.
+/// Breaks a project as a case describes, before its server is started.
 pub fn break_server(words: &str, dir: &Path, env: &mut HashMap<String, String>) {
     let (root, public) = (dir.join("root"), dir.join("public"));
     let mut public_dir = |value: &str| {

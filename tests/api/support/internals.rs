@@ -23,7 +23,7 @@ pub use range42_backend_api::runs::RunState;
 pub use range42_backend_api::runs::claims::{Claim, Claimed};
 pub use range42_backend_api::runs::scheduler::Queue;
 
-/// What each action answers in `result`.
+/// The type of each action's `result`.
 pub mod results {
     pub use range42_backend_api::operations::{
         firewall::*, network::*, snapshots::*, storage::*, vm_config::*, vms::*,
