@@ -7,7 +7,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use range42_backend_api::ansible::events::{JobEvent, clean_lines, extract, raw_lines};
 use range42_backend_api::ansible::playbooks::{Playbook, Root};
-use range42_backend_api::ansible::private_data_dir::{Invocation, Workdir};
+use range42_backend_api::ansible::private_data_dir::{Invocation, PrivateDataDir};
 use range42_backend_api::http::body;
 use range42_backend_api::live_status::guest::{Guest, Percent};
 use range42_backend_api::live_status::snapshot::Snapshot;
@@ -106,7 +106,9 @@ fn copying_a_tree(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a playbook tree of 5,000 files");
     group.sample_size(10);
     group.bench_function("copy and remove", |b| {
-        b.iter(|| Workdir::create(&runs, "bench", &invocation, &Map::new()).expect("a workdir"));
+        b.iter(|| {
+            PrivateDataDir::create(&runs, "bench", &invocation, &Map::new()).expect("a workdir")
+        });
     });
     group.finish();
 }

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 /// Never needed by a playbook, at any depth: a tree may contain nested repositories.
-const NEVER_COPIED: &str = ".git";
+const EXCLUDED: &str = ".git";
 
 /// Directories at the top of a tree that no playbook needs and that can be large. Deeper in the
 /// tree the names have no special meaning: a bundle may be called `target`.
@@ -102,7 +102,7 @@ fn copy_entry(
 
 /// Returns true if the directory is not copied.
 fn is_excluded(below: &Path) -> bool {
-    below.ends_with(NEVER_COPIED) || EXCLUDED_AT_TOP.iter().any(|name| below == Path::new(name))
+    below.ends_with(EXCLUDED) || EXCLUDED_AT_TOP.iter().any(|name| below == Path::new(name))
 }
 
 /// Returns the type of an entry. Some file systems do not report it in the listing.

@@ -142,7 +142,7 @@ pub async fn execute(
     let end = match (exit, rest) {
         (Ok(exit), Ok(rest)) => {
             observed.forward(rest, sink).await;
-            judge(job, exit, &observed, ended_by_us)
+            evaluate(job, exit, &observed, ended_by_us)
         }
         (Err(failed), _) => Err(failed.into()),
         (_, Err(unreadable)) => Err(unreadable.into()),
@@ -153,7 +153,7 @@ pub async fn execute(
     end
 }
 
-fn judge(
+fn evaluate(
     job: &Job,
     exit: Option<i32>,
     observed: &Observed,

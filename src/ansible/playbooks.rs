@@ -51,7 +51,7 @@ pub struct Playbook {
 
 /// Why there is no playbook of a name. Clients get 400.
 #[derive(Debug, Error)]
-pub enum CatalogError {
+pub enum PlaybookError {
     /// `API_BACKEND_PUBLIC_PLAYBOOKS_DIR` is unset or not a directory.
     #[error("the public playbooks dir {0} (API_BACKEND_PUBLIC_PLAYBOOKS_DIR)")]
     NoPublicDir(&'static str),
@@ -83,14 +83,14 @@ pub fn is_name(name: &str) -> bool {
 /// # Blocking
 ///
 /// Opens files.
-pub fn find(settings: &Settings, root: Root, file: &str) -> Result<Playbook, CatalogError> {
+pub fn find(settings: &Settings, root: Root, file: &str) -> Result<Playbook, PlaybookError> {
     let tree = match root {
         Root::Local => settings.local_playbooks.clone(),
         Root::Bundles | Root::Scenarios => public_dir(settings)?.to_owned(),
     };
     let path = Path::new(root.folder()).join(file);
     if !is_within(&tree, root, file) {
-        return Err(CatalogError::Missing(path.display().to_string()));
+        return Err(PlaybookError::Missing(path.display().to_string()));
     }
     Ok(Playbook { root, tree, path })
 }
@@ -105,10 +105,10 @@ pub fn find(settings: &Settings, root: Root, file: &str) -> Result<Playbook, Cat
 /// # Blocking
 ///
 /// Opens files.
-pub fn find_named(settings: &Settings, root: Root, name: &str) -> Result<Playbook, CatalogError> {
+pub fn find_named(settings: &Settings, root: Root, name: &str) -> Result<Playbook, PlaybookError> {
     public_dir(settings)?;
     if !is_name(name) {
-        return Err(CatalogError::BadName(name.chars().take(80).collect()));
+        return Err(PlaybookError::BadName(name.chars().take(80).collect()));
     }
     find(settings, root, &format!("{name}/main.yml"))
 }
@@ -130,8 +130,8 @@ pub fn is_within(tree: &Path, root: Root, file: &str) -> bool {
     open().unwrap_or(false)
 }
 
-fn public_dir(settings: &Settings) -> Result<&Path, CatalogError> {
+fn public_dir(settings: &Settings) -> Result<&Path, PlaybookError> {
     let dir =
-        settings.public_playbooks.as_deref().ok_or(CatalogError::NoPublicDir("is not set"))?;
-    if dir.is_dir() { Ok(dir) } else { Err(CatalogError::NoPublicDir("is not a directory")) }
+        settings.public_playbooks.as_deref().ok_or(PlaybookError::NoPublicDir("is not set"))?;
+    if dir.is_dir() { Ok(dir) } else { Err(PlaybookError::NoPublicDir("is not a directory")) }
 }

@@ -11,7 +11,7 @@
 //! artifacts/    the output of ansible-runner
 //! ```
 //!
-//! Only the service's user can read the directory. It is removed when [`Workdir`] is dropped.
+//! Only the service's user can read the directory. It is removed when [`PrivateDataDir`] is dropped.
 
 use std::fs;
 use std::io;
@@ -25,7 +25,7 @@ use thiserror::Error;
 use crate::ansible::copy::{CopyError, copy_tree};
 use crate::ansible::extra_vars;
 use crate::ansible::playbooks;
-use crate::ansible::playbooks::{CatalogError, Playbook};
+use crate::ansible::playbooks::{Playbook, PlaybookError};
 
 /// The parameters of one playbook run.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ pub struct Invocation {
 
 /// Why a private data dir could not be created.
 #[derive(Debug, Error)]
-pub enum WorkdirError {
+pub enum PrivateDataDirError {
     /// The playbook was changed or removed after it had been looked up.
     #[error("{0}")]
     PlaybookGone(String),
@@ -53,7 +53,7 @@ pub enum WorkdirError {
     Io(#[from] io::Error),
 }
 
-impl From<CopyError> for WorkdirError {
+impl From<CopyError> for PrivateDataDirError {
     fn from(error: CopyError) -> Self {
         match error {
             CopyError::Changed(_) => Self::PlaybookGone(error.to_string()),
@@ -64,17 +64,17 @@ impl From<CopyError> for WorkdirError {
 
 /// A private data dir, removed on drop.
 #[derive(Debug)]
-pub struct Workdir {
+pub struct PrivateDataDir {
     dir: tempfile::TempDir,
 }
 
-impl Workdir {
+impl PrivateDataDir {
     /// Creates the directory in `runs_dir` and fills it.
     ///
     /// # Errors
     ///
-    /// Returns [`WorkdirError::PlaybookGone`] if the playbook changed since it was looked up, and
-    /// [`WorkdirError::Io`] for any other failure.
+    /// Returns [`PrivateDataDirError::PlaybookGone`] if the playbook changed since it was looked up, and
+    /// [`PrivateDataDirError::Io`] for any other failure.
     ///
     /// # Blocking
     ///
@@ -84,7 +84,7 @@ impl Workdir {
         run_id: &str,
         invocation: &Invocation,
         env: &Map<String, Value>,
-    ) -> Result<Self, WorkdirError> {
+    ) -> Result<Self, PrivateDataDirError> {
         let dir = tempfile::Builder::new().prefix(&format!("{run_id}.")).tempdir_in(runs_dir)?;
         let workdir = Self { dir };
         let root = workdir.path();
@@ -132,14 +132,14 @@ impl Workdir {
     }
 
     /// Looks up the playbook in the copy, which only the service can modify.
-    fn check_copied(&self, playbook: &Playbook) -> Result<(), WorkdirError> {
+    fn check_copied(&self, playbook: &Playbook) -> Result<(), PrivateDataDirError> {
         let below_folder: PathBuf = playbook.path.components().skip(1).collect();
         let file = below_folder.to_str().unwrap_or_default();
         if playbooks::is_within(&self.project(), playbook.root, file) {
             Ok(())
         } else {
-            let missing = CatalogError::Missing(playbook.path.display().to_string());
-            Err(WorkdirError::PlaybookGone(missing.to_string()))
+            let missing = PlaybookError::Missing(playbook.path.display().to_string());
+            Err(PrivateDataDirError::PlaybookGone(missing.to_string()))
         }
     }
 }

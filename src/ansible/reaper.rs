@@ -227,7 +227,7 @@ mod tests {
             .unwrap()
     }
 
-    fn sleepers(tree: &mut ProcessTree) -> usize {
+    fn count_sleeping(tree: &mut ProcessTree) -> usize {
         let is_sleep = |p: &Process| {
             fs::read(format!("/proc/{}/cmdline", p.pid)).is_ok_and(|c| c.starts_with(b"sleep"))
         };
@@ -241,7 +241,7 @@ mod tests {
         let other_id = uuid::Uuid::now_v7().to_string();
         let mut other = spawn_tree(&other_id);
         let mut seen = ProcessTree { run_id: &run_id, known: HashMap::new() };
-        while sleepers(&mut seen) < 2 {
+        while count_sleeping(&mut seen) < 2 {
             std::thread::sleep(SCAN_INTERVAL);
         }
         let members = seen.find();

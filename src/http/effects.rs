@@ -35,7 +35,7 @@ pub fn effects(
     };
     let claims = claims::claims(operation, request.as_ref(), name, inventory);
     Some(json!({
-        "claims": claims.iter().map(described).collect::<Vec<_>>(),
+        "claims": claims.iter().map(claim_to_json).collect::<Vec<_>>(),
         "guests": request.guests(),
         "join_key": claims::join_key(operation, body, name),
         "deletes": operation.method == Method::Delete,
@@ -44,7 +44,7 @@ pub fn effects(
 }
 
 /// A claim as clients read it, with the group of a guest, which decides about conflicts too.
-fn described(claim: &Claim) -> String {
+fn claim_to_json(claim: &Claim) -> String {
     match claim {
         Claim::Guest { group: Some(group), .. } => format!("{claim}, of the {group} guests"),
         _ => claim.to_string(),

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::ansible::playbooks::CatalogError;
+use crate::ansible::playbooks::PlaybookError;
 use crate::http::App;
 use crate::http::body;
 use crate::http::body::{FieldError, Rule};
@@ -61,7 +61,7 @@ impl Endpoint {
 
     /// Handles a request.
     pub async fn call(self: Arc<Self>, request: Request) -> Response {
-        self.answer(request).await.unwrap_or_else(|error| self.refuse(error))
+        self.answer(request).await.unwrap_or_else(|error| self.error_response(error))
     }
 
     async fn answer(&self, request: Request) -> Result<Response, Error> {
@@ -86,9 +86,10 @@ impl Endpoint {
         };
         let as_json = incoming.request.as_json();
         let settings = self.app.settings.clone();
-        let asked = tokio::task::spawn_blocking(move || incoming.run_request(&settings)).await;
-        let asked = asked.map_err(|error| Error::Internal(error.to_string()))??;
-        let run = self.app.runs.start(asked)?;
+        let run_request =
+            tokio::task::spawn_blocking(move || incoming.run_request(&settings)).await;
+        let run_request = run_request.map_err(|error| Error::Internal(error.to_string()))??;
+        let run = self.app.runs.start(run_request)?;
         middleware::note_run(&parts.extensions, run.id);
         let view = ended_in_time(&run, &preference).await;
         let in_time = view.is_some();
@@ -147,7 +148,7 @@ impl Endpoint {
         // If the run succeeded, the response with a result contains no log.
         let needs_log = !(status == StatusCode::OK && self.answers_result(as_json));
         let log = if needs_log { self.log(view, ended.log_from).await } else { Vec::new() };
-        self.tell(status, ended, &log, as_json)
+        self.response_body(status, ended, &log, as_json)
     }
 
     fn answers_result(&self, as_json: bool) -> bool {
@@ -168,7 +169,7 @@ impl Endpoint {
         }
     }
 
-    fn tell(
+    fn response_body(
         &self,
         status: StatusCode,
         ended: &RunResult,
@@ -191,7 +192,7 @@ impl Endpoint {
 
     /// With `DEBUG=true`, 422 responses are verbose, and their errors are logged. The input is not
     /// logged, because it could be a password in the wrong field.
-    fn refuse(&self, error: Error) -> Response {
+    fn error_response(&self, error: Error) -> Response {
         match error {
             Error::Invalid(errors) if self.app.settings.debug => {
                 for FieldError { kind, loc, msg, .. } in &errors {
@@ -215,7 +216,7 @@ impl Endpoint {
 async fn name_in_path(parts: &mut Parts) -> Result<Option<String>, Error> {
     let path = RawPathParams::from_request_parts(parts, &()).await;
     let path =
-        path.map_err(|_| PlanError::from(CatalogError::BadName("(not UTF-8)".to_owned())))?;
+        path.map_err(|_| PlanError::from(PlaybookError::BadName("(not UTF-8)".to_owned())))?;
     Ok(path.iter().next().map(|(_, value)| value.to_owned()))
 }
 
@@ -223,7 +224,7 @@ async fn name_in_path(parts: &mut Parts) -> Result<Option<String>, Error> {
 async fn ended_in_time(run: &Run, preference: &Preference) -> Option<RunSnapshot> {
     match preference.max_wait() {
         None => Some(run.ended().await),
-        Some(patience) => tokio::time::timeout(patience, run.ended()).await.ok(),
+        Some(max_wait) => tokio::time::timeout(max_wait, run.ended()).await.ok(),
     }
 }
 

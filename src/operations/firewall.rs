@@ -9,7 +9,7 @@ use super::effect::{
     Target::{Datacenter, Guests, Node},
     changes, destroys, reads,
 };
-use super::request::{GuestRequest, NodeRequest, not_a_variable, request, yes};
+use super::request::{GuestRequest, NodeRequest, default_true, not_a_variable, request};
 use super::spec::{action, delete, many, one, post};
 use super::tags::FIREWALL;
 use super::values::{
@@ -156,7 +156,7 @@ pub struct DatacenterFirewallRequest {
     #[schema(required = true)]
     pub proxmox_api_host: ApiHost,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
 }
@@ -170,7 +170,7 @@ pub struct DatacenterFirewallOffRequest {
     #[schema(required = true)]
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The API to speak to. It must be one that the inventory names; empty means the
@@ -190,7 +190,7 @@ pub struct AliasAddRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The guest.
@@ -212,7 +212,7 @@ pub struct AliasRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The guest.
@@ -232,7 +232,7 @@ pub struct RuleApplyRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The guest.
@@ -272,7 +272,7 @@ pub struct RuleDeleteRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The guest.

@@ -12,7 +12,7 @@ use super::effect::{
     Target::{Group, NewGuests},
     changes, destroys,
 };
-use super::request::{NodeRequest, not_a_variable, request, yes};
+use super::request::{NodeRequest, default_true, not_a_variable, request};
 use super::snapshots::{ChangedSnapshot, CreatedSnapshot};
 use super::spec::{bundle, create_vms, delete, one, post};
 use super::tags::{ADMIN, STUDENT, VULN};
@@ -32,7 +32,7 @@ const STUDENT_KEYS: &[&str] = &["student-box-01"];
 
 /// The privileges for creating the guests of a group: the bundles clone a template, set its
 /// cloud-init options, and start the guests.
-const CREATE: &[&str] = &[
+const CREATE_PRIVILEGES: &[&str] = &[
     "VM.Allocate",
     "VM.Audit",
     "VM.Clone",
@@ -90,7 +90,7 @@ macro_rules! group {
                     concat!("core/proxmox/configure/default/vms/create-vms-", $name),
                     $keys,
                     changes(NewGuests($name)),
-                    CREATE,
+                    CREATE_PRIVILEGES,
                 ),
             )
             .example(example($first_id, $keys)),
@@ -189,7 +189,7 @@ pub struct GroupRevertRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The snapshot. Null: the playbook's own choice.

@@ -9,7 +9,7 @@ use super::effect::{
     Target::{Guests, Node},
     changes, destroys, reads,
 };
-use super::request::{GuestRequest, NodeRequest, not_a_variable, request, yes};
+use super::request::{GuestRequest, NodeRequest, default_true, not_a_variable, request};
 use super::spec::{action, many, one, post};
 use super::tags::{GUEST_NETWORK, NODE_NETWORK};
 use super::values::{
@@ -93,7 +93,7 @@ pub struct NodeInterfaceAddRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The ports of a bridge.
@@ -127,7 +127,7 @@ pub struct NodeInterfaceDeleteRequest {
     #[schema(required = true)]
     pub iface_name: Option<InterfaceName>,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
 }
@@ -142,7 +142,7 @@ pub struct GuestInterfaceAddRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The guest.
@@ -185,7 +185,7 @@ pub struct GuestInterfaceDeleteRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The guest.

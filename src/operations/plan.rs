@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::claims;
 use super::request::Request;
 use super::{Answer, Limit, LookUp, Method, Operation, PlaybookFile, PlaybookWork, Work};
-use crate::ansible::playbooks::{self, CatalogError, Playbook, Root};
+use crate::ansible::playbooks::{self, Playbook, PlaybookError, Root};
 use crate::config::Settings;
 use crate::inventory;
 use crate::runs::{Plan, RunRequest, Step};
@@ -171,8 +171,8 @@ fn require_known_api(settings: &Settings, host: &str) -> Result<(), PlanError> {
     Err(PlanError(refused.to_owned()))
 }
 
-impl From<CatalogError> for PlanError {
-    fn from(error: CatalogError) -> Self {
+impl From<PlaybookError> for PlanError {
+    fn from(error: PlaybookError) -> Self {
         Self(error.to_string())
     }
 }

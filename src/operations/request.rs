@@ -182,7 +182,7 @@ fn example<T: PartialSchema>() -> Map<String, Value> {
 }
 
 /// The default of `as_json` in most operations.
-pub(super) fn yes() -> bool {
+pub(super) fn default_true() -> bool {
     true
 }
 
@@ -198,7 +198,7 @@ pub struct NodeRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
 }
@@ -210,7 +210,7 @@ pub struct GuestRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The guest.

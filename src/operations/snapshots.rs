@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::Operation;
 use super::effect::{Target::Guests, changes, destroys, reads};
-use super::request::{GuestRequest, not_a_variable, request, yes};
+use super::request::{GuestRequest, default_true, not_a_variable, request};
 use super::results::RawTask;
 use super::spec::{action, delete, many, one, post};
 use super::tags::SNAPSHOTS;
@@ -74,7 +74,7 @@ pub struct SnapshotCreateRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The guest.
@@ -94,7 +94,7 @@ pub struct SnapshotRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The guest.

@@ -23,12 +23,12 @@ pub struct OperationSpec {
 impl OperationSpec {
     /// Looks up the guest first: it must exist, and its name becomes the variable `vm_name`.
     pub(super) fn named(self) -> Self {
-        self.after(LookUp::Name)
+        self.with_look_up(LookUp::Name)
     }
 
     /// Looks up the guest first: it must exist.
     pub(super) fn existing(self) -> Self {
-        self.after(LookUp::MustExist)
+        self.with_look_up(LookUp::MustExist)
     }
 
     /// Sets a variable to a fixed value.
@@ -39,7 +39,7 @@ impl OperationSpec {
         self
     }
 
-    fn after(mut self, look_up: LookUp) -> Self {
+    fn with_look_up(mut self, look_up: LookUp) -> Self {
         if let Work::Playbook(work) = &mut self.work {
             work.look_up = look_up;
         }

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::Operation;
 use super::effect::{Target::Unclaimed, changes, reads};
-use super::request::{not_a_variable, request, yes};
+use super::request::{default_true, not_a_variable, request};
 use super::results::RawTask;
 use super::spec::{action, many, one, post};
 use super::tags::STORAGE;
@@ -67,7 +67,7 @@ pub struct DownloadIsoRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The storage to write to.
@@ -87,7 +87,7 @@ pub struct StorageRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The storage. Empty: all of the node.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::Operation;
 use super::effect::{Target::Guests, changes, reads};
-use super::request::{GuestRequest, not_a_variable, request, yes};
+use super::request::{GuestRequest, default_true, not_a_variable, request};
 use super::spec::{action, one, post};
 use super::tags::CONFIG;
 use super::values::{NodeName, TagList, VmId};
@@ -62,7 +62,7 @@ pub struct SetTagRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The guest.

@@ -8,7 +8,7 @@ use super::effect::{
     Target::{Copy, Guests},
     changes, destroys, reads,
 };
-use super::request::{GuestRequest, NodeRequest, not_a_variable, request, yes};
+use super::request::{GuestRequest, NodeRequest, default_true, not_a_variable, request};
 use super::results::RawTask;
 use super::spec::{action, bundle, delete, many, one, post};
 use super::tags::{LIFECYCLE, MANAGEMENT, USAGE};
@@ -200,7 +200,7 @@ pub struct CreateRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The id of the new guest, which must be free.
@@ -239,7 +239,7 @@ pub struct CloneRequest {
     /// The node.
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The guest to copy.
@@ -262,7 +262,7 @@ pub struct GuestListRequest {
     #[serde(rename(serialize = "PROXMOX_NODE"))]
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The guests.
@@ -282,7 +282,7 @@ pub struct DeleteListRequest {
     #[serde(rename(serialize = "PROXMOX_NODE"))]
     pub proxmox_node: NodeName,
     /// Answer the result (true) or the lines of the log (false).
-    #[serde(default = "yes", skip_serializing_if = "not_a_variable")]
+    #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
     /// The guests.

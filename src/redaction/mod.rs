@@ -27,22 +27,22 @@ const ESCAPE_DEPTH: usize = 3;
 /// Hides the secrets of a run or of the server.
 #[derive(Debug, Clone, Default)]
 pub struct Redaction {
-    known: Known,
+    known: KnownSecret,
 }
 
 /// The known secrets. Matching must not fail, whatever their number and size.
 #[derive(Debug, Clone, Default)]
-enum Known {
+enum KnownSecret {
     #[default]
     None,
-    Some(Arc<Forms>),
+    Some(Arc<EscapedForms>),
     /// The secrets are unknown, so all text is hidden.
     Everything,
 }
 
 /// The known secrets in all their escaped forms.
 #[derive(Debug)]
-struct Forms {
+struct EscapedForms {
     automaton: AhoCorasick,
     /// For each form, whether it must start and whether it must end at a word boundary.
     boundaries: Vec<(bool, bool)>,
@@ -119,10 +119,10 @@ impl Redaction {
         }
         let boundaries = forms.iter().map(|form| boundaries(form)).collect();
         let known = match AhoCorasick::new(&forms) {
-            Ok(automaton) => Known::Some(Arc::new(Forms { automaton, boundaries })),
+            Ok(automaton) => KnownSecret::Some(Arc::new(EscapedForms { automaton, boundaries })),
             Err(error) => {
                 tracing::error!(%error, "too many secrets: all text is hidden");
-                Known::Everything
+                KnownSecret::Everything
             }
         };
         Self { known }
@@ -130,7 +130,7 @@ impl Redaction {
 
     /// Creates a redaction that hides all text, for use if the secrets cannot be determined.
     pub fn everything() -> Self {
-        Self { known: Known::Everything }
+        Self { known: KnownSecret::Everything }
     }
 
     /// Returns true if the text may contain a secret.
@@ -141,9 +141,9 @@ impl Redaction {
     /// Hides the secrets in a text.
     pub fn text(&self, text: &str) -> String {
         let mut text = match &self.known {
-            Known::None => text.to_owned(),
-            Known::Some(forms) => forms.hide(text),
-            Known::Everything => return HIDDEN.to_owned(),
+            KnownSecret::None => text.to_owned(),
+            KnownSecret::Some(forms) => forms.hide(text),
+            KnownSecret::Everything => return HIDDEN.to_owned(),
         };
         if HINT.is_match(&text) {
             for form in SECRET_FORMS.iter() {
@@ -187,14 +187,14 @@ impl Redaction {
 
     fn contains_known(&self, name: &str) -> bool {
         match &self.known {
-            Known::None => false,
-            Known::Some(forms) => forms.automaton.is_match(name),
-            Known::Everything => true,
+            KnownSecret::None => false,
+            KnownSecret::Some(forms) => forms.automaton.is_match(name),
+            KnownSecret::Everything => true,
         }
     }
 }
 
-impl Forms {
+impl EscapedForms {
     /// Hides all forms in the text, even if they overlap.
     fn hide(&self, text: &str) -> String {
         let mut spans: Vec<(usize, usize)> = self

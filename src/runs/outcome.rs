@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::runs::record::{Record, now};
-use crate::runs::state::{Ending, NOT_UNDONE, RunState};
+use crate::runs::state::{CANCEL_NOTE, Ending, RunState};
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -104,5 +104,5 @@ fn explain_early_end(record: &Record, ending: Ending, outcome: &Outcome) -> Stri
         Outcome::Finished(RunResult { rc: Some(0), .. }) => " A playbook had just succeeded.",
         _ => "",
     };
-    format!("{}.{late} Its processes on this server have ended. {NOT_UNDONE}", ending.reason())
+    format!("{}.{late} Its processes on this server have ended. {CANCEL_NOTE}", ending.reason())
 }

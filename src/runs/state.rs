@@ -88,7 +88,7 @@ pub enum Ending {
 }
 
 /// What canceling a run in progress does not undo.
-pub const NOT_UNDONE: &str = "Tasks that Proxmox has accepted continue there, and changes already \
+pub const CANCEL_NOTE: &str = "Tasks that Proxmox has accepted continue there, and changes already \
                               made are not rolled back.";
 
 impl Ending {

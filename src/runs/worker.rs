@@ -13,7 +13,7 @@ use crate::ansible::execution::{End, EventSink};
 use crate::ansible::executor::Job;
 use crate::ansible::job_events::ReadEvent;
 use crate::ansible::playbooks::Playbook;
-use crate::ansible::private_data_dir::{Invocation, Workdir, WorkdirError};
+use crate::ansible::private_data_dir::{Invocation, PrivateDataDir, PrivateDataDirError};
 use crate::ansible::reaper;
 use crate::ansible::reaper::Stop;
 use crate::inventory;
@@ -235,7 +235,7 @@ fn stopped() -> Outcome {
 }
 
 /// Removes the private data dir on a blocking thread, even if this future is dropped.
-async fn remove(workdir: Workdir) {
+async fn remove(workdir: PrivateDataDir) {
     let _ = tokio::task::spawn_blocking(move || drop(workdir)).await;
 }
 
@@ -264,20 +264,20 @@ async fn prepare(
     context: &RunContext,
     run: &Run,
     invocation: &Invocation,
-) -> Result<Workdir, Outcome> {
+) -> Result<PrivateDataDir, Outcome> {
     let run_id = run.id.to_string();
     let env = environment(context, &run_id);
     let (runs_dir, invocation, record) =
         (context.settings.runs_dir.clone(), invocation.clone(), run.snapshot().record);
     let made = tokio::task::spawn_blocking(move || {
-        let workdir = Workdir::create(&runs_dir, &run_id, &invocation, &env)?;
+        let workdir = PrivateDataDir::create(&runs_dir, &run_id, &invocation, &env)?;
         recovery::write_run_record(workdir.path(), &record)?;
         Ok(workdir)
     });
     match made.await {
         Ok(Ok(workdir)) => Ok(workdir),
-        Ok(Err(e @ WorkdirError::PlaybookGone(_))) => Err(Outcome::Refused(e.to_string())),
-        Ok(Err(e @ WorkdirError::Io(_))) => Err(Outcome::Failed(e.to_string())),
+        Ok(Err(e @ PrivateDataDirError::PlaybookGone(_))) => Err(Outcome::Refused(e.to_string())),
+        Ok(Err(e @ PrivateDataDirError::Io(_))) => Err(Outcome::Failed(e.to_string())),
         Err(panicked) => {
             Err(Outcome::Failed(format!("cannot create the run directory: {panicked}")))
         }

@@ -182,16 +182,16 @@ async fn never_outside(furnish: impl FnOnce(&Path), swap: impl Fn(&Path) + Send 
 fn swap(path: &Path, target: &Path) {
     let (kept, link) = (path.with_extension("kept"), path.with_extension("link"));
     symlink(target, &link).unwrap();
-    stand(3000);
+    busy_wait(3000);
     fs::rename(path, &kept).unwrap();
     fs::rename(&link, path).unwrap();
-    stand(1000);
+    busy_wait(1000);
     fs::remove_file(path).unwrap();
     fs::rename(&kept, path).unwrap();
 }
 
 /// Busy-waits up to `most` microseconds.
-fn stand(most: u32) {
+fn busy_wait(most: u32) {
     let now = std::time::Instant::now();
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let long = std::time::Duration::from_micros(u64::from(nanos.subsec_nanos() % most));

@@ -145,7 +145,8 @@ async fn the_second_run_is_warm_and_the_engine_stops_with_the_server() {
     let launched = jobs.launch(&job).await;
     let server = parent(launched.pid);
     assert_ne!(server, std::process::id());
-    wait::until("a process has the run id", async || !carriers(&job.run_id).is_empty()).await;
+    wait::until("a process has the run id", async || !commands_with_run_id(&job.run_id).is_empty())
+        .await;
     assert_eq!(launched.ended.await.unwrap(), Some(0));
     assert!(jobs.engine.describe().ends_with("; 1 runs warm, 1 as a process)"));
     let events = fs::read_dir(job.artifacts().join("job_events")).unwrap().count();
@@ -163,12 +164,12 @@ async fn ending_a_warm_job_ends_all_its_processes() {
     write(&job.private_data_dir.join("project/play.yml"), &sleepers);
     let (launched, unharmed) = (jobs.launch(&job).await, jobs.launch(&other).await);
     let is_sleep = |command: &&String| command.starts_with("sleep\0");
-    let sleeping = || carriers(&job.run_id).iter().filter(is_sleep).count() == 2;
+    let sleeping = || commands_with_run_id(&job.run_id).iter().filter(is_sleep).count() == 2;
     wait::until("both sleep", async || sleeping()).await;
     let (root, run_id) = (identify(launched.pid), job.run_id.clone());
     let gently = tokio::sync::watch::channel(Stop::Gently).1;
     tokio::task::spawn_blocking(move || end_processes(&run_id, root, &gently)).await.unwrap();
-    assert_eq!(carriers(&job.run_id), Vec::<String>::new());
+    assert_eq!(commands_with_run_id(&job.run_id), Vec::<String>::new());
     launched.ended.await.unwrap();
     assert_eq!(unharmed.ended.await.unwrap(), Some(0));
     assert_eq!(jobs.run().await, Some(0));
@@ -223,7 +224,7 @@ async fn a_killed_fork_server_and_the_exit_of_its_jobs_are_detected() {
     write(&short.private_data_dir.join("project/play.yml"), &waiter);
     let (launched, short) = (jobs.launch(&long).await, jobs.launch(&short).await);
     let is_sleep = |command: &String| command.starts_with("sleep\0");
-    let sleeping = || carriers(&long.run_id).iter().any(is_sleep);
+    let sleeping = || commands_with_run_id(&long.run_id).iter().any(is_sleep);
     wait::until("the long job began", async || sleeping()).await;
     kill(parent(launched.pid));
     jobs.described("process (").await;
@@ -259,7 +260,7 @@ async fn an_outdated_fork_server_is_replaced() {
 }
 
 /// The command lines of the processes that have a run's id in their environment.
-fn carriers(run_id: &str) -> Vec<String> {
+fn commands_with_run_id(run_id: &str) -> Vec<String> {
     let carries = |folder: &Path| {
         let environ = fs::read(folder.join("environ")).unwrap_or_default();
         String::from_utf8_lossy(&environ).contains(&format!("RANGE42_RUN_ID={run_id}\0"))

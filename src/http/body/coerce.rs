@@ -7,21 +7,21 @@
 use serde_json::{Number, Value};
 
 /// The kind and the message of an error.
-pub type Refusal = (&'static str, &'static str);
+pub type CoercionError = (&'static str, &'static str);
 
-const INT_TYPE: Refusal = ("int_type", "Input should be a valid integer");
-const INT_PARSING: Refusal =
+const INT_TYPE: CoercionError = ("int_type", "Input should be a valid integer");
+const INT_PARSING: CoercionError =
     ("int_parsing", "Input should be a valid integer, unable to parse string as an integer");
-const INT_FROM_FLOAT: Refusal =
+const INT_FROM_FLOAT: CoercionError =
     ("int_from_float", "Input should be a valid integer, got a number with a fractional part");
-const INT_SIZE: Refusal =
+const INT_SIZE: CoercionError =
     ("int_parsing_size", "Unable to parse input as an integer, exceeded maximum size");
-const FLOAT_TYPE: Refusal = ("float_type", "Input should be a valid number");
-const FLOAT_PARSING: Refusal =
+const FLOAT_TYPE: CoercionError = ("float_type", "Input should be a valid number");
+const FLOAT_PARSING: CoercionError =
     ("float_parsing", "Input should be a valid number, unable to parse string as a number");
-const FINITE: Refusal = ("finite_number", "Input should be a finite number");
-const BOOL_TYPE: Refusal = ("bool_type", "Input should be a valid boolean");
-const BOOL_PARSING: Refusal =
+const FINITE: CoercionError = ("finite_number", "Input should be a finite number");
+const BOOL_TYPE: CoercionError = ("bool_type", "Input should be a valid boolean");
+const BOOL_PARSING: CoercionError =
     ("bool_parsing", "Input should be a valid boolean, unable to interpret input");
 
 /// Parses an integer from a whole number, numeric text, or a boolean.
@@ -29,7 +29,7 @@ const BOOL_PARSING: Refusal =
 /// # Errors
 ///
 /// If the value is none of these, has a fractional part, or is too large.
-pub fn integer(value: &Value) -> Result<i64, Refusal> {
+pub fn integer(value: &Value) -> Result<i64, CoercionError> {
     match value {
         Value::Bool(b) => Ok(i64::from(*b)),
         Value::Number(n) => integer_from_number(n),
@@ -38,7 +38,7 @@ pub fn integer(value: &Value) -> Result<i64, Refusal> {
     }
 }
 
-fn integer_from_number(number: &Number) -> Result<i64, Refusal> {
+fn integer_from_number(number: &Number) -> Result<i64, CoercionError> {
     if let Some(whole) = number.as_i64() {
         return Ok(whole);
     }
@@ -52,7 +52,7 @@ fn integer_from_number(number: &Number) -> Result<i64, Refusal> {
 
 /// Accepts digits with an optional sign, single underscores between digits, surrounding blanks, and
 /// a fraction that consists of zeros.
-fn integer_from_text(text: &str) -> Result<i64, Refusal> {
+fn integer_from_text(text: &str) -> Result<i64, CoercionError> {
     let trimmed = text.trim();
     let (whole, fraction) = trimmed.split_once('.').unwrap_or((trimmed, "0"));
     if fraction.is_empty() || fraction.bytes().any(|b| b != b'0') {
@@ -80,7 +80,7 @@ fn without_underscores(text: &str) -> Option<String> {
 /// # Errors
 ///
 /// If the value is none of these, or is not finite.
-pub fn number(value: &Value) -> Result<Number, Refusal> {
+pub fn number(value: &Value) -> Result<Number, CoercionError> {
     let float = match value {
         Value::Bool(b) => f64::from(u8::from(*b)),
         Value::Number(n) => return Ok(n.clone()),
@@ -98,7 +98,7 @@ pub fn number(value: &Value) -> Result<Number, Refusal> {
 /// # Errors
 ///
 /// If the value is none of these.
-pub fn boolean(value: &Value) -> Result<bool, Refusal> {
+pub fn boolean(value: &Value) -> Result<bool, CoercionError> {
     match value {
         Value::Bool(b) => Ok(*b),
         Value::Number(n) => match n.as_f64() {

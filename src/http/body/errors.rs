@@ -7,15 +7,15 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The maximum number of errors. More are not useful, and a body can contain a million.
-const MOST: usize = 100;
+const MAX_ERRORS: usize = 100;
 
 /// The maximum number of input bytes that the errors of a body repeat. The error for a missing
 /// member repeats the whole surrounding object, so without a limit the response could be many times
 /// as large as the body.
-const REPEATED: usize = 64 * 1024;
+const MAX_INPUT_BYTES: usize = 64 * 1024;
 
 /// The approximate size in JSON of any part of a value that is not text, in bytes.
-const SMALL: usize = 8;
+const APPROXIMATE_SIZE: usize = 8;
 
 /// A segment of the path to a member.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +83,7 @@ pub struct Errors {
 
 impl Default for Errors {
     fn default() -> Self {
-        Self { found: Vec::new(), room: REPEATED }
+        Self { found: Vec::new(), room: MAX_INPUT_BYTES }
     }
 }
 
@@ -101,10 +101,10 @@ impl Errors {
         value: &Value,
         shown: impl FnOnce() -> Arc<Value>,
     ) {
-        if self.found.len() == MOST {
+        if self.found.len() == MAX_ERRORS {
             return;
         }
-        let input = match after(self.room, value) {
+        let input = match remaining_room(self.room, value) {
             Some(room) => {
                 self.room = room;
                 shown()
@@ -116,7 +116,7 @@ impl Errors {
 
     /// Adds an error without checking its size.
     pub fn push(&mut self, error: FieldError) {
-        if self.found.len() < MOST {
+        if self.found.len() < MAX_ERRORS {
             self.found.push(error);
         }
     }
@@ -127,19 +127,23 @@ impl Errors {
     }
 }
 
-/// Returns the remaining `room` after `value`, or `None` if it does not fit. Visits no more of the
+/// Returns what remains of `room` after `value`, or `None` if it does not fit. Visits no more of the
 /// value than fits.
-fn after(room: usize, value: &Value) -> Option<usize> {
+fn remaining_room(room: usize, value: &Value) -> Option<usize> {
     match value {
-        Value::String(text) => room.checked_sub(text.len() + SMALL),
-        Value::Array(items) => items.iter().try_fold(room.checked_sub(SMALL)?, after),
-        Value::Object(members) => after_members(room.checked_sub(SMALL)?, members),
-        _ => room.checked_sub(SMALL),
+        Value::String(text) => room.checked_sub(text.len() + APPROXIMATE_SIZE),
+        Value::Array(items) => {
+            items.iter().try_fold(room.checked_sub(APPROXIMATE_SIZE)?, remaining_room)
+        }
+        Value::Object(members) => {
+            remaining_room_of_members(room.checked_sub(APPROXIMATE_SIZE)?, members)
+        }
+        _ => room.checked_sub(APPROXIMATE_SIZE),
     }
 }
 
-fn after_members(room: usize, members: &Map<String, Value>) -> Option<usize> {
-    members
-        .iter()
-        .try_fold(room, |room, (name, value)| after(room.checked_sub(name.len() + SMALL)?, value))
+fn remaining_room_of_members(room: usize, members: &Map<String, Value>) -> Option<usize> {
+    members.iter().try_fold(room, |room, (name, value)| {
+        remaining_room(room.checked_sub(name.len() + APPROXIMATE_SIZE)?, value)
+    })
 }

@@ -181,7 +181,7 @@ impl Shape {
         }
     }
 
-    fn check_scalar(&self, value: &Value) -> Result<Value, Refusal> {
+    fn check_scalar(&self, value: &Value) -> Result<Value, Violation> {
         match self {
             Self::Text { pattern, max_length } => {
                 let text = value.as_str().ok_or(STRING_TYPE)?;
@@ -240,21 +240,21 @@ fn members(document: &Value, schema: &Value) -> Vec<Member> {
 }
 
 /// An error without the path of the value.
-struct Refusal {
+struct Violation {
     kind: &'static str,
     msg: Cow<'static, str>,
     ctx: Option<Value>,
 }
 
-const STRING_TYPE: coerce::Refusal = ("string_type", "Input should be a valid string");
+const STRING_TYPE: coerce::CoercionError = ("string_type", "Input should be a valid string");
 
-impl From<coerce::Refusal> for Refusal {
-    fn from((kind, msg): coerce::Refusal) -> Self {
+impl From<coerce::CoercionError> for Violation {
+    fn from((kind, msg): coerce::CoercionError) -> Self {
         Self { kind, msg: msg.into(), ctx: None }
     }
 }
 
-impl Refusal {
+impl Violation {
     fn new(kind: &'static str, msg: String, ctx: Value) -> Self {
         Self { kind, msg: msg.into(), ctx: Some(ctx) }
     }
@@ -267,16 +267,16 @@ impl Refusal {
 }
 
 /// Checks the pattern before the length, because its error is more specific.
-fn check_text(text: &str, pattern: Option<&Regex>, max: Option<u64>) -> Result<(), Refusal> {
+fn check_text(text: &str, pattern: Option<&Regex>, max: Option<u64>) -> Result<(), Violation> {
     if let Some(pattern) = pattern.filter(|pattern| !pattern.is_match(text)) {
         let pattern = pattern.as_str();
         let msg = format!("String should match pattern '{pattern}'");
-        return Err(Refusal::new("string_pattern_mismatch", msg, json!({ "pattern": pattern })));
+        return Err(Violation::new("string_pattern_mismatch", msg, json!({ "pattern": pattern })));
     }
     match max {
         Some(max) if text.chars().count() as u64 > max => {
             let msg = format!("String should have at most {max} characters");
-            Err(Refusal::new("string_too_long", msg, json!({ "max_length": max })))
+            Err(Violation::new("string_too_long", msg, json!({ "max_length": max })))
         }
         _ => Ok(()),
     }
@@ -286,14 +286,14 @@ fn check_bounds<T: PartialOrd + std::fmt::Display + serde::Serialize>(
     value: T,
     minimum: Option<T>,
     maximum: Option<T>,
-) -> Result<(), Refusal> {
+) -> Result<(), Violation> {
     if let Some(ge) = minimum.filter(|min| value < *min) {
         let msg = format!("Input should be greater than or equal to {ge}");
-        return Err(Refusal::new("greater_than_equal", msg, json!({ "ge": ge })));
+        return Err(Violation::new("greater_than_equal", msg, json!({ "ge": ge })));
     }
     if let Some(le) = maximum.filter(|max| value > *max) {
         let msg = format!("Input should be less than or equal to {le}");
-        return Err(Refusal::new("less_than_equal", msg, json!({ "le": le })));
+        return Err(Violation::new("less_than_equal", msg, json!({ "le": le })));
     }
     Ok(())
 }
@@ -306,7 +306,7 @@ fn check_object<'a>(
 ) -> Option<Value> {
     let Value::Object(sent) = value else {
         let msg = "Input should be a valid dictionary or object to extract fields from";
-        let refusal = Refusal::from(("model_attributes_type", msg));
+        let refusal = Violation::from(("model_attributes_type", msg));
         errors.add(|input| refusal.at(loc, input), value, || value.clone().into());
         return None;
     };
@@ -321,7 +321,7 @@ fn check_object<'a>(
                 }
             }
             None if *required => {
-                let refusal = Refusal::from(("missing", "Field required"));
+                let refusal = Violation::from(("missing", "Field required"));
                 let shown = || beside.get_or_init(|| without_secrets(members, sent)).clone();
                 errors.add(|input| refusal.at(loc, input), value, shown);
             }
@@ -351,7 +351,7 @@ fn check_list<'a>(
     errors: &mut Errors,
 ) -> Option<Value> {
     let Value::Array(items) = value else {
-        let refusal = Refusal::from(("list_type", "Input should be a valid list"));
+        let refusal = Violation::from(("list_type", "Input should be a valid list"));
         errors.add(|input| refusal.at(loc, input), value, || value.clone().into());
         return None;
     };
@@ -359,14 +359,14 @@ fn check_list<'a>(
     if let Some(min) = min.filter(|min| actual < *min) {
         let msg = format!("List should have at least {min} item after validation, not {actual}");
         let ctx = json!({ "field_type": "List", "min_length": min, "actual_length": actual });
-        let refusal = Refusal::new("too_short", msg, ctx);
+        let refusal = Violation::new("too_short", msg, ctx);
         errors.add(|input| refusal.at(loc, input), value, || value.clone().into());
         return None;
     }
     if let Some(max) = max.filter(|max| actual > *max) {
         let msg = format!("List should have at most {max} items after validation, not {actual}");
         let ctx = json!({ "field_type": "List", "max_length": max, "actual_length": actual });
-        errors.push(Refusal::new("too_long", msg, ctx).at(loc, Value::Null.into()));
+        errors.push(Violation::new("too_long", msg, ctx).at(loc, Value::Null.into()));
         return None;
     }
     let mut checked = Vec::with_capacity(items.len());
@@ -387,7 +387,7 @@ fn check_mapping<'a>(
 ) -> Option<Value> {
     let Value::Object(entries) = value else {
         let msg = "Input should be a valid dictionary";
-        let refusal = Refusal::from(("dict_type", msg));
+        let refusal = Violation::from(("dict_type", msg));
         errors.add(|input| refusal.at(loc, input), value, || value.clone().into());
         return None;
     };
@@ -396,7 +396,7 @@ fn check_mapping<'a>(
         let msg =
             format!("Dictionary should have at most {max} items after validation, not {actual}");
         let ctx = json!({ "field_type": "Dictionary", "max_length": max, "actual_length": actual });
-        errors.push(Refusal::new("too_long", msg, ctx).at(loc, Value::Null.into()));
+        errors.push(Violation::new("too_long", msg, ctx).at(loc, Value::Null.into()));
         return None;
     }
     let mut checked = Map::new();

@@ -27,7 +27,7 @@ use crate::http::error::Error;
 use crate::http::middleware;
 use crate::runs::log::files::LogKind;
 use crate::runs::record::Record;
-use crate::runs::state::NOT_UNDONE;
+use crate::runs::state::CANCEL_NOTE;
 use crate::runs::store::Filter;
 use crate::runs::{AnyRun, ReadError, Run, RunState, StartError};
 use body::RunBody;
@@ -160,7 +160,7 @@ async fn cancel(Shared(app): Shared<Arc<App>>, Path(id): Path<String>) -> Result
     app.runs.flush_history(HISTORY_WRITE_TIMEOUT).await;
     let mut body = with_result(&record, &[]);
     if record.started.is_some() {
-        body["note"] = json!(NOT_UNDONE);
+        body["note"] = json!(CANCEL_NOTE);
     }
     Ok((StatusCode::ACCEPTED, Json(body)).into_response())
 }

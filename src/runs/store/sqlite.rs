@@ -60,11 +60,11 @@ struct Shared {
     /// Notified after each attempt to write.
     attempted: Condvar,
     /// The result of the last attempt to write.
-    written: watch::Sender<Written>,
+    written: watch::Sender<WriteState>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Written {
+struct WriteState {
     /// The newest version that is written.
     version: u64,
     /// Why the last attempt failed, if it did.
@@ -93,10 +93,10 @@ impl History {
     /// Reads and writes files, and retries for a while if another process holds a lock.
     pub fn open(file: PathBuf, logs: LogFiles, limits: &Limits) -> io::Result<Self> {
         let limits = (limits.history_days, limits.history_runs);
-        let (connection, removed) = match open_when_free(&file, limits) {
-            Err(e) if is_damage(&e) => {
+        let (connection, removed) = match open_with_retry(&file, limits) {
+            Err(e) if is_corruption(&e) => {
                 quarantine(&file, &e)?;
-                open_when_free(&file, limits)
+                open_with_retry(&file, limits)
             }
             opened => opened,
         }
@@ -106,7 +106,7 @@ impl History {
             pending: Mutex::default(),
             wake: Condvar::new(),
             attempted: Condvar::new(),
-            written: watch::Sender::new(Written::default()),
+            written: watch::Sender::new(WriteState::default()),
         });
         let writer = Writer { connection, shared: shared.clone(), logs, limits };
         let thread = std::thread::Builder::new().name("history".to_owned());
@@ -323,7 +323,7 @@ impl Writer {
             match self.write(&runs) {
                 Ok(removed) => {
                     removed.into_iter().for_each(|id| self.logs.remove(id));
-                    self.shared.written.send_replace(Written { version, error: None });
+                    self.shared.written.send_replace(WriteState { version, error: None });
                     self.notify_waiters();
                 }
                 Err(e) => {
@@ -451,7 +451,7 @@ fn prune(connection: &Connection, (days, runs): (u32, u32)) -> rusqlite::Result<
 }
 
 /// Opens the database, and retries while another process holds a lock.
-fn open_when_free(file: &Path, limits: (u32, u32)) -> rusqlite::Result<(Connection, Vec<Uuid>)> {
+fn open_with_retry(file: &Path, limits: (u32, u32)) -> rusqlite::Result<(Connection, Vec<Uuid>)> {
     let started = Instant::now();
     loop {
         match open_and_check(file, limits) {
@@ -486,7 +486,7 @@ fn open_and_check(file: &Path, limits: (u32, u32)) -> rusqlite::Result<(Connecti
     let no_checkpoint = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     connection.set_db_config(no_checkpoint, true)?;
     // After a failure, the next end of a run prunes again.
-    let removed = prune(&connection, limits).or_else(|error| match is_damage(&error) {
+    let removed = prune(&connection, limits).or_else(|error| match is_corruption(&error) {
         true => Err(error),
         false => {
             tracing::warn!(%error, "cannot prune the run history now");
@@ -514,7 +514,7 @@ fn open(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+fn is_corruption(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 

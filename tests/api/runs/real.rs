@@ -59,7 +59,7 @@ const SECRET: &str = r#"
     - debug: { msg: { password: only-known-by-its-name } }
 "#;
 
-const LOUD: &str = r#"
+const LONG_OUTPUT: &str = r#"
 - hosts: one
   gather_facts: false
   tasks:
@@ -78,9 +78,13 @@ impl Lab {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap();
         write(&path.join("inventory/hosts.yml"), INVENTORY);
-        for (name, text) in
-            [("quick", QUICK), ("slow", SLOW), ("held", HELD), ("secret", SECRET), ("loud", LOUD)]
-        {
+        for (name, text) in [
+            ("quick", QUICK),
+            ("slow", SLOW),
+            ("held", HELD),
+            ("secret", SECRET),
+            ("loud", LONG_OUTPUT),
+        ] {
             write(&path.join(format!("public/bundles/{name}/main.yml")), text);
         }
         let mut env = demo::settings(&path, &path.join("inventory"));

@@ -60,7 +60,7 @@ async fn small_changes_are_sent_once_they_add_up() {
     // CPU within two points, and memory in use: polled, but not sent.
     for cpu in [0.11, 0.12] {
         demo.measure(1000, json!({ "cpu": cpu, "mem": 2 })).await;
-        demo.asked_again(2).await;
+        demo.wait_for_requests(2).await;
     }
     // The third step is as small as the others, but more than two points from the sent value.
     demo.measure(1000, json!({ "cpu": 0.121, "mem": 3 })).await;
@@ -78,7 +78,7 @@ async fn small_changes_are_sent_once_they_add_up() {
 
     // A client that connects while the CPU value is between two sent values gets the last sent one.
     demo.measure(1000, json!({ "cpu": 0.14, "mem": 4 })).await;
-    demo.asked_again(2).await;
+    demo.wait_for_requests(2).await;
     let mut late = server.dashboard("").await;
     let full = late.expect("full").await;
     assert_eq!((&item(&full, 1000)["cpu"], &item(&full, 1000)["mem"]), (&json!(12.1), &json!(4)));

@@ -34,7 +34,7 @@ async fn one_poller_serves_all_clients_and_stops_after_the_last() {
     demo.forget_requests().await;
     let mut all = server.dashboard("?node=*").await;
     all.expect("full").await;
-    demo.asked_again(3).await;
+    demo.wait_for_requests(3).await;
     let asked = demo.requests().await;
     assert!(!asked.iter().any(|path| path.contains(demo.ready("node"))), "{asked:?}");
 }
@@ -59,7 +59,7 @@ async fn a_thousand_clients_cause_one_request_per_poll() {
         let told = told.clone();
         tokio::spawn(async move {
             loop {
-                let got = dashboard.next_whenever().await;
+                let got = dashboard.next_without_timeout().await;
                 let end = !matches!(got, Got::Message(_));
                 if told.send(got).is_err() || end {
                     return;
@@ -193,7 +193,7 @@ async fn pings_disconnect_only_unresponsive_clients() {
         bytes[..length].windows(4).any(is_close)
     });
     tokio::select! {
-        got = living.next_whenever() => panic!("{got:?}"),
+        got = living.next_without_timeout() => panic!("{got:?}"),
         () = closed => {}
     }
     assert!(matches!(dead.next().await, Got::Message(_)));

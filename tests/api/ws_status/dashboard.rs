@@ -138,11 +138,11 @@ impl Dashboard {
 
     /// Receives the next event, skipping pings (which reading answers).
     pub async fn next(&mut self) -> Got {
-        wait::within(self.next_whenever()).await
+        wait::within(self.next_without_timeout()).await
     }
 
     /// Like `next`, without a timeout.
-    pub async fn next_whenever(&mut self) -> Got {
+    pub async fn next_without_timeout(&mut self) -> Got {
         loop {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => {

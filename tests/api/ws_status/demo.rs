@@ -49,7 +49,7 @@ impl DemoProxmox {
     }
 
     /// Waits until Proxmox has received `count` more requests.
-    pub async fn asked_again(&self, count: usize) {
+    pub async fn wait_for_requests(&self, count: usize) {
         let before = self.requests().await.len();
         wait::until("requested", async || self.requests().await.len() >= before + count).await;
     }

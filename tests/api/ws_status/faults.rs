@@ -87,7 +87,7 @@ async fn recovery_is_reported_even_without_changes() {
     dashboard.expect("full").await;
     demo.faults(json!({ "answer": { "status": 503 } })).await;
     dashboard.expect("stale").await;
-    demo.asked_again(3).await;
+    demo.wait_for_requests(3).await;
     demo.faults(json!({})).await;
     assert_eq!(dashboard.expect("diff").await, json!({ "type": "diff", "changes": {} }));
 }
@@ -110,7 +110,7 @@ async fn a_restart_of_proxmox_removes_no_guests() {
     let mut dashboard = server.dashboard("").await;
     dashboard.expect("full").await;
     demo.restart().await;
-    demo.asked_again(2).await;
+    demo.wait_for_requests(2).await;
     demo.measure(1000, json!({ "cpu": 0.9 })).await;
     loop {
         let crate::ws_status::dashboard::Got::Message(message) = dashboard.next().await else {
@@ -141,7 +141,7 @@ async fn the_poll_interval_backs_off_during_a_fault() {
     let mut watching = clock.dashboard("").await;
     watching.expect("full").await;
     let began = clock.polls("ok").await;
-    demo.asked_again(4).await;
+    demo.wait_for_requests(4).await;
     let intervals = clock.polls("ok").await - began;
     assert!(intervals > 8, "{intervals} intervals for four requests");
 }
