@@ -153,7 +153,7 @@ async fn a_run_continues_if_its_client_disconnects() {
     let request = server.request("POST", "/v0/admin/run/bundles/held/run", &body);
     let client = tokio::spawn(request.send());
     let id = wait::eventually(async || {
-        let run = server.get("/v0/admin/runs").await["runs"][0].take();
+        let run = server.get("/v0/admin/runs").await["runs"][0].clone();
         if run["progress"]["tasks"] == 2 { Ok(run["id"].clone()) } else { Err(run.to_string()) }
     });
     let id = id.await;

@@ -355,7 +355,7 @@ async fn an_active_run_cannot_be_deleted_and_a_late_success_stays_canceled() {
     server.behave(&late);
     let answer = send(client, "POST", START, guest(100));
     let live = wait::eventually(async || {
-        let run = client.get(RUNS).await.json()["runs"][0].take();
+        let run = client.get(RUNS).await.json()["runs"][0].clone();
         if run["log_lines"] == 2 { Ok(run) } else { Err(run.to_string()) }
     });
     let live = live.await;

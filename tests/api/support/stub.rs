@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -72,7 +75,13 @@ pub fn project(
         write(&path.join("public").join(&file), &file);
     }
     fs::create_dir(path.join("runs")).unwrap();
-    let stub = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api/support/stub-runner");
+    // The directory of the runner is the first in its PATH, so the stub runs with this interpreter.
+    // `python3` can be a slow wrapper, such as that of pyenv.
+    let stub = path.join("bin/stub-runner");
+    fs::create_dir(path.join("bin")).unwrap();
+    symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api/support/stub-runner"), &stub)
+        .unwrap();
+    symlink(python(), path.join("bin/python3")).unwrap();
     let mut env = HashMap::from([
         ("PROJECT_ROOT_DIR".to_owned(), path.join("root").display().to_string()),
         ("API_BACKEND_PUBLIC_PLAYBOOKS_DIR".to_owned(), path.join("public").display().to_string()),
@@ -82,6 +91,16 @@ pub fn project(
     ]);
     change(&path, &mut env);
     (dir, env)
+}
+
+/// The Python interpreter.
+fn python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let program = ["-I", "-c", "import sys; print(sys.executable, end='')"];
+        let output = Command::new("python3").args(program).output().unwrap();
+        PathBuf::from(String::from_utf8(output.stdout).unwrap())
+    })
 }
 
 /// Writes a file, creating its parent directories.
