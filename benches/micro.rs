@@ -1,5 +1,5 @@
-//! Microbenchmarks: events and log lines, validation of a body, the diff of live status, and the
-//! copy of a playbook tree.
+//! Microbenchmarks: events and log lines, validation of a body, the diff of live status, the copy of
+//! a playbook tree, and the queue.
 
 use std::fs;
 use std::hint::black_box;
@@ -12,7 +12,10 @@ use range42_backend_api::http::body;
 use range42_backend_api::live_status::guest::{Guest, Percent};
 use range42_backend_api::live_status::snapshot::Snapshot;
 use range42_backend_api::operations::OPERATIONS;
+use range42_backend_api::runs::claims::Claim;
+use range42_backend_api::runs::scheduler::Queue;
 use serde_json::{Map, json};
+use uuid::Uuid;
 
 /// The number of events of a run on several hosts.
 const EVENTS: usize = 500;
@@ -113,5 +116,31 @@ fn copying_a_tree(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reading_events, checking_a_body, comparing_guests, copying_a_tree);
+/// Enters a run of 1,000 guests behind 100 others, which all claim the same guests.
+fn queuing_a_run(criterion: &mut Criterion) {
+    let guest = |id: u32| Claim::Guest { node: "px".to_owned(), id: id.to_string(), group: None };
+    let claims: Vec<Claim> = (0..1000).map(guest).collect();
+    let mut queue = Queue::new(4, 1000);
+    for number in 0..100 {
+        queue.enter(Uuid::from_u128(number), None, claims.clone()).expect("there is room");
+    }
+    let last = Uuid::from_u128(1000);
+    criterion.bench_function("queue a run of 1,000 guests behind 100 others", |b| {
+        b.iter(|| {
+            let entered = queue.enter(last, None, black_box(claims.clone()));
+            let positions = queue.positions().len();
+            queue.leave(last);
+            (entered, positions)
+        })
+    });
+}
+
+criterion_group!(
+    benches,
+    reading_events,
+    checking_a_body,
+    comparing_guests,
+    copying_a_tree,
+    queuing_a_run
+);
 criterion_main!(benches);

@@ -1,12 +1,26 @@
 //! Claims: what a run may change, and which runs therefore cannot run at the same time.
+//!
+//! Each claim is one or two [`ClaimKey`]s, so that a conflict is found by hash lookups, whatever the
+//! number of guests in a request:
+//!
+//! | claim | keys |
+//! | --- | --- |
+//! | guest without a known group | `guest:NODE:ID` X, `groups:NODE` A |
+//! | guest of group g | `guest:NODE:ID` X, `group:NODE:g` A |
+//! | group g | `group:NODE:g` X, `groups:NODE` B |
+//! | host h of a playbook | `host:PLAYBOOK:h` X, `hosts:PLAYBOOK` A |
+//! | any host of a playbook | `hosts:PLAYBOOK` X |
+//! | anything else | `other:DESCRIPTION` X |
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Something that only one run at a time may change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Claim {
     /// A guest.
     Guest {
@@ -36,6 +50,69 @@ pub enum Claim {
     Other(String),
 }
 
+/// A key that a claim holds. Two runs conflict if they hold the same key, unless both hold it in
+/// mode A or both in mode B.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClaimKey {
+    /// The key.
+    pub key: String,
+    /// The mode.
+    pub mode: Mode,
+}
+
+/// The mode in which a run holds a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Mode {
+    /// Exclusive: conflicts with every mode.
+    X,
+    /// Conflicts with X and B.
+    A,
+    /// Conflicts with X and A.
+    B,
+}
+
+impl Mode {
+    const ALL: [Self; 3] = [Self::X, Self::A, Self::B];
+
+    fn conflicts_with(self, other: Self) -> bool {
+        self == Self::X || self != other
+    }
+}
+
+impl Claim {
+    /// The keys that the claim holds.
+    pub fn keys(&self) -> Vec<ClaimKey> {
+        let key = |key: String, mode| ClaimKey { key, mode };
+        match self {
+            Self::Guest { node, id, group: None } => {
+                vec![
+                    key(format!("guest:{node}:{id}"), Mode::X),
+                    key(format!("groups:{node}"), Mode::A),
+                ]
+            }
+            Self::Guest { node, id, group: Some(group) } => vec![
+                key(format!("guest:{node}:{id}"), Mode::X),
+                key(format!("group:{node}:{group}"), Mode::A),
+            ],
+            Self::Group { node, name } => vec![
+                key(format!("group:{node}:{name}"), Mode::X),
+                key(format!("groups:{node}"), Mode::B),
+            ],
+            Self::Host { playbook, name } => {
+                let playbook = playbook.as_deref().unwrap_or_default();
+                match name {
+                    Some(name) => vec![
+                        key(format!("host:{playbook}:{name}"), Mode::X),
+                        key(format!("hosts:{playbook}"), Mode::A),
+                    ],
+                    None => vec![key(format!("hosts:{playbook}"), Mode::X)],
+                }
+            }
+            Self::Other(description) => vec![key(format!("other:{description}"), Mode::X)],
+        }
+    }
+}
+
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -53,90 +130,68 @@ impl fmt::Display for Claim {
     }
 }
 
-/// An index of claims and the runs that hold them. A request can name a thousand guests, so each
-/// claim is found by a hash lookup.
-#[derive(Debug, Default)]
-pub struct Claimed<'a> {
-    guests: HashMap<(&'a str, &'a str), Uuid>,
-    /// By node and group: a run that claims a guest of that group.
-    guests_of_group: HashMap<(&'a str, &'a str), Uuid>,
-    groups: HashMap<(&'a str, &'a str), Uuid>,
-    hosts: HashMap<(Option<&'a str>, Option<&'a str>), Uuid>,
-    others: HashMap<&'a str, Uuid>,
-    /// By playbook: a run that claims any host.
-    any_host: HashMap<Option<&'a str>, Uuid>,
-    /// By node: a run that claims any group.
-    any_group: HashMap<&'a str, Uuid>,
-    /// By node: a run that claims a guest without a known group.
-    any_guest: HashMap<&'a str, Uuid>,
+/// Whether runs with these claims conflict.
+pub fn conflict(one: &[Claim], other: &[Claim]) -> bool {
+    let mut index = ClaimIndex::default();
+    one.iter().for_each(|claim| index.add(0, Uuid::nil(), &claim.keys()));
+    other.iter().flat_map(Claim::keys).any(|key| index.ahead_of(1, &key).is_some())
 }
 
-impl<'a> Claimed<'a> {
-    /// Adds the claims of `run`.
-    pub fn add(&mut self, run: Uuid, claims: &'a [Claim]) {
-        for claim in claims {
-            match claim {
-                Claim::Guest { node, id, group } => {
-                    self.guests.entry((node, id)).or_insert(run);
-                    match group {
-                        Some(group) => {
-                            self.guests_of_group.entry((node, group)).or_insert(run);
-                        }
-                        None => {
-                            self.any_guest.entry(node).or_insert(run);
-                        }
-                    }
-                }
-                Claim::Group { node, name } => {
-                    self.groups.entry((node, name)).or_insert(run);
-                    self.any_group.entry(node).or_insert(run);
-                }
-                Claim::Host { playbook, name } => {
-                    let playbook = playbook.as_deref();
-                    self.hosts.entry((playbook, name.as_deref())).or_insert(run);
-                    self.any_host.entry(playbook).or_insert(run);
-                }
-                Claim::Other(description) => {
-                    self.others.entry(description).or_insert(run);
-                }
+/// The keys that runs hold or wait for, and the order of these runs.
+#[derive(Debug, Default)]
+pub struct ClaimIndex {
+    by_key: HashMap<String, [BTreeMap<u64, Uuid>; 3]>,
+}
+
+impl ClaimIndex {
+    /// Adds the keys of a run with this order number.
+    pub fn add(&mut self, order: u64, run: Uuid, keys: &[ClaimKey]) {
+        for ClaimKey { key, mode } in keys {
+            let holders = match self.by_key.get_mut(key) {
+                Some(holders) => holders,
+                None => self.by_key.entry(key.clone()).or_default(),
+            };
+            holders[*mode as usize].insert(order, run);
+        }
+    }
+
+    /// Removes the keys of the run with this order number.
+    pub fn remove(&mut self, order: u64, keys: &[ClaimKey]) {
+        for ClaimKey { key, mode } in keys {
+            let Some(holders) = self.by_key.get_mut(key) else { continue };
+            holders[*mode as usize].remove(&order);
+            if holders.iter().all(BTreeMap::is_empty) {
+                self.by_key.remove(key);
             }
         }
     }
 
-    /// Returns the first of `claims` that conflicts with an added one, and the run that holds that.
-    pub fn conflict<'c>(&self, claims: &'c [Claim]) -> Option<(&'c Claim, Uuid)> {
-        claims.iter().find_map(|claim| Some((claim, self.holder(claim)?)))
+    /// The first run ahead of `order` that holds `key` in a conflicting mode.
+    pub fn ahead_of(&self, order: u64, key: &ClaimKey) -> Option<Uuid> {
+        let firsts = self.conflicting(key).filter_map(|runs| runs.first_key_value());
+        let (first, run) = firsts.min()?;
+        (*first < order).then_some(*run)
     }
 
-    fn holder(&self, claim: &Claim) -> Option<Uuid> {
-        let holder = match claim {
-            Claim::Guest { node, id, group } => {
-                self.guests.get(&(node.as_str(), id.as_str())).or_else(|| match group {
-                    None => self.any_group.get(node.as_str()),
-                    Some(name) => self.groups.get(&(node.as_str(), name.as_str())),
-                })
-            }
-            Claim::Group { node, name } => {
-                let of_group = (node.as_str(), name.as_str());
-                self.groups
-                    .get(&of_group)
-                    .or_else(|| self.guests_of_group.get(&of_group))
-                    .or_else(|| self.any_guest.get(node.as_str()))
-            }
-            Claim::Host { playbook, name: None } => self.any_host.get(&playbook.as_deref()),
-            Claim::Host { playbook, name } => {
-                let playbook = playbook.as_deref();
-                let any = || self.hosts.get(&(playbook, None));
-                self.hosts.get(&(playbook, name.as_deref())).or_else(any)
-            }
-            Claim::Other(description) => self.others.get(description.as_str()),
-        };
-        holder.copied()
+    /// All runs that hold `key` in a conflicting mode.
+    pub fn holders(&self, key: &ClaimKey) -> impl Iterator<Item = Uuid> {
+        self.conflicting(key).flat_map(|runs| runs.values().copied())
+    }
+
+    fn conflicting(&self, key: &ClaimKey) -> impl Iterator<Item = &BTreeMap<u64, Uuid>> {
+        let mode = key.mode;
+        let holders = self.by_key.get(&key.key).into_iter();
+        holders.flat_map(move |holders| {
+            let modes = Mode::ALL.into_iter().filter(move |held| held.conflicts_with(mode));
+            modes.map(|held| &holders[held as usize])
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     fn guest(id: &str, group: Option<&str>) -> Claim {
@@ -187,14 +242,10 @@ mod tests {
     }
 
     fn assert_conflicts(pairs: impl IntoIterator<Item = (Claim, Claim, bool)>) {
-        for (one, other, conflict) in pairs {
+        for (one, other, expected) in pairs {
             for (first, second) in [(&one, &other), (&other, &one)] {
-                let (run, first) = (Uuid::now_v7(), [first.clone()]);
-                let mut claimed = Claimed::default();
-                claimed.add(run, &first);
-                let second = [second.clone()];
-                let found = claimed.conflict(&second);
-                assert_eq!(found, conflict.then_some((&second[0], run)), "{first:?} {second:?}");
+                let found = conflict(from_ref(first), from_ref(second));
+                assert_eq!(found, expected, "{first:?} {second:?}");
             }
         }
     }

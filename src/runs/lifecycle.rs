@@ -118,7 +118,7 @@ async fn finish(context: &RunContext, run: &Run, outcome: Outcome, redaction: &R
         context.metrics.count_ended(record.state, record.ended.and_then(duration));
         context.history.upsert(record, result);
         active.by_id.remove(&run.id);
-        active.joinable.remove(run);
+        active.joinable.remove(run.id);
         let admitted = active.queue.leave(run.id);
         context.start_admitted(&active, &admitted);
         return;

@@ -55,6 +55,16 @@ impl Run {
         self.snapshot.borrow().clone()
     }
 
+    /// Returns the state.
+    pub fn state(&self) -> RunState {
+        self.snapshot.borrow().record.state
+    }
+
+    /// Whether an equal request may join the run: its end has not been requested.
+    pub(super) fn may_be_joined(&self) -> bool {
+        self.snapshot.borrow().record.ending.is_none()
+    }
+
     /// Subscribes to changes of the run.
     pub fn follow(&self) -> watch::Receiver<RunSnapshot> {
         self.snapshot.subscribe()

@@ -4,12 +4,16 @@
 //! the queue, so no run starves. Runs behind it that conflict with neither may overtake it. Among
 //! the runs that can start, the one whose consumer has the fewest running runs is next, so a
 //! consumer that starts a hundred runs does not block the others.
+//!
+//! A request can name a thousand guests. So each run remembers the first of its keys that is not
+//! free and the run that blocks it, and looks again only when that run leaves. A key that was free
+//! once stays free, because nobody enters ahead of a run.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use crate::runs::claims::{Claim, Claimed};
+use crate::runs::claims::{Claim, ClaimIndex, ClaimKey};
 use crate::runs::record::QueuePosition;
 
 /// Why a run does not fit in the queue.
@@ -26,6 +30,35 @@ struct Entry {
     id: Uuid,
     consumer: Option<String>,
     claims: Vec<Claim>,
+    /// The keys of the claims, each with the index of its claim.
+    keys: Vec<(ClaimKey, usize)>,
+    /// The keys before this index are free.
+    free: usize,
+    /// The run that holds the next key, or that is ahead and waits for it.
+    blocked_by: Option<Uuid>,
+}
+
+impl Entry {
+    fn new(id: Uuid, consumer: Option<String>, claims: Vec<Claim>) -> Self {
+        let keys = claims.iter().enumerate();
+        let keys =
+            keys.flat_map(|(index, claim)| claim.keys().into_iter().map(move |k| (k, index)));
+        let keys = keys.collect();
+        Self { id, consumer, claims, keys, free: 0, blocked_by: None }
+    }
+
+    /// Looks for the next key that is not free.
+    fn advance(&mut self, order: u64, index: &ClaimIndex) {
+        let keys = self.keys[self.free..].iter();
+        let blocked =
+            keys.enumerate().find_map(|(n, (key, _))| Some((n, index.ahead_of(order, key)?)));
+        self.free = blocked.map_or(self.keys.len(), |(n, _)| self.free + n);
+        self.blocked_by = blocked.map(|(_, run)| run);
+    }
+
+    fn claim_keys(&self) -> Vec<ClaimKey> {
+        self.keys.iter().map(|(key, _)| key.clone()).collect()
+    }
 }
 
 /// The running and the waiting runs.
@@ -33,15 +66,30 @@ struct Entry {
 pub struct Queue {
     slots: usize,
     capacity: usize,
-    running: Vec<Entry>,
-    /// In order of arrival.
-    waiting: VecDeque<Entry>,
+    /// The number of runs that have entered.
+    entered: u64,
+    /// By order of arrival, like `waiting`.
+    running: BTreeMap<u64, Entry>,
+    waiting: BTreeMap<u64, Entry>,
+    order: HashMap<Uuid, u64>,
+    claimed: ClaimIndex,
+    /// By run: the waiting runs that it blocks.
+    blocked: HashMap<Uuid, Vec<u64>>,
 }
 
 impl Queue {
     /// Creates a queue for `slots` running and `capacity` waiting runs.
     pub fn new(slots: usize, capacity: usize) -> Self {
-        Self { slots, capacity, running: Vec::new(), waiting: VecDeque::new() }
+        Self {
+            slots,
+            capacity,
+            entered: 0,
+            running: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            order: HashMap::new(),
+            claimed: ClaimIndex::default(),
+            blocked: HashMap::new(),
+        }
     }
 
     /// Adds a run. Returns whether it starts now.
@@ -56,12 +104,19 @@ impl Queue {
         consumer: Option<String>,
         claims: Vec<Claim>,
     ) -> Result<bool, QueueFull> {
-        self.waiting.push_back(Entry { id, consumer, claims });
+        let order = self.entered;
+        self.entered += 1;
+        let entry = Entry::new(id, consumer, claims);
+        self.claimed.add(order, id, &entry.claim_keys());
+        self.order.insert(id, order);
+        self.waiting.insert(order, entry);
+        self.advance(order);
         if self.admit().contains(&id) {
             return Ok(true);
         }
         let Err(full) = self.check_room() else { return Ok(false) };
-        self.waiting.pop_back();
+        // It was the last one, so nobody waits for it.
+        self.remove(id);
         Err(full)
     }
 
@@ -70,8 +125,9 @@ impl Queue {
         if self.waiting.len() > self.capacity {
             return Err(QueueFull::Total);
         }
-        let consumer = self.waiting.back().and_then(|entry| entry.consumer.as_ref());
-        let own = self.waiting.iter().filter(|entry| entry.consumer.as_ref() == consumer).count();
+        let last = self.waiting.last_key_value();
+        let consumer = last.and_then(|(_, entry)| entry.consumer.as_ref());
+        let own = self.waiting.values().filter(|entry| entry.consumer.as_ref() == consumer).count();
         // Without a gateway there are no consumers, and no shares.
         if consumer.is_some() && own > self.capacity.div_ceil(2) {
             return Err(QueueFull::Share);
@@ -81,9 +137,27 @@ impl Queue {
 
     /// Removes a running or waiting run. Returns the runs that start now.
     pub fn leave(&mut self, id: Uuid) -> Vec<Uuid> {
-        self.running.retain(|entry| entry.id != id);
-        self.waiting.retain(|entry| entry.id != id);
+        self.remove(id);
         self.admit()
+    }
+
+    fn remove(&mut self, id: Uuid) {
+        let Some(order) = self.order.remove(&id) else { return };
+        let entry = self.running.remove(&order).or_else(|| self.waiting.remove(&order));
+        if let Some(entry) = entry {
+            self.claimed.remove(order, &entry.claim_keys());
+        }
+        for order in self.blocked.remove(&id).unwrap_or_default() {
+            self.advance(order);
+        }
+    }
+
+    fn advance(&mut self, order: u64) {
+        let Some(entry) = self.waiting.get_mut(&order) else { return };
+        entry.advance(order, &self.claimed);
+        if let Some(run) = entry.blocked_by {
+            self.blocked.entry(run).or_default().push(order);
+        }
     }
 
     /// The number of waiting runs.
@@ -92,71 +166,55 @@ impl Queue {
     }
 
     fn admit(&mut self) -> Vec<Uuid> {
-        let mut claimed = self.claimed_by_running();
-        let mut free = Vec::new();
-        for entry in &self.waiting {
-            if claimed.conflict(&entry.claims).is_none() {
-                free.push(entry);
-            }
-            // Its claims count for the runs behind it even if it has to wait.
-            claimed.add(entry.id, &entry.claims);
-        }
+        let free = self.waiting.iter().filter(|(_, entry)| entry.blocked_by.is_none());
         let ranked = self.by_fairness(free);
         let room = self.slots.saturating_sub(self.running.len());
-        let admitted: Vec<Uuid> = ranked.iter().take(room).map(|entry| entry.id).collect();
-        for id in &admitted {
-            if let Some(index) = self.waiting.iter().position(|entry| entry.id == *id) {
-                self.running.extend(self.waiting.remove(index));
-            }
+        let admitted: Vec<u64> = ranked.into_iter().take(room).map(|(order, _)| *order).collect();
+        let mut ids = Vec::new();
+        for order in admitted {
+            let Some(entry) = self.waiting.remove(&order) else { continue };
+            ids.push(entry.id);
+            self.running.insert(order, entry);
         }
-        admitted
-    }
-
-    fn claimed_by_running(&self) -> Claimed<'_> {
-        let mut claimed = Claimed::default();
-        self.running.iter().for_each(|entry| claimed.add(entry.id, &entry.claims));
-        claimed
+        ids
     }
 
     /// Sorts waiting runs so that consumers with fewer running runs come first.
-    fn by_fairness<'a>(&'a self, entries: impl IntoIterator<Item = &'a Entry>) -> Vec<&'a Entry> {
+    fn by_fairness<'a>(
+        &'a self,
+        entries: impl IntoIterator<Item = (&'a u64, &'a Entry)>,
+    ) -> Vec<(&'a u64, &'a Entry)> {
         let mut runs: HashMap<Option<&str>, usize> = HashMap::new();
-        for entry in &self.running {
+        for entry in self.running.values() {
             *runs.entry(entry.consumer.as_deref()).or_default() += 1;
         }
-        let mut ranked: Vec<(usize, &Entry)> = Vec::new();
-        for entry in entries {
+        let mut ranked = Vec::new();
+        for (order, entry) in entries {
             let ahead = runs.entry(entry.consumer.as_deref()).or_default();
-            ranked.push((*ahead, entry));
+            ranked.push((*ahead, (order, entry)));
             *ahead += 1;
         }
         ranked.sort_by_key(|(ahead, _)| *ahead);
-        ranked.into_iter().map(|(_, entry)| entry).collect()
+        ranked.into_iter().map(|(_, ranked)| ranked).collect()
     }
 
     /// Returns the position of each waiting run, next one first.
     pub fn positions(&self) -> Vec<(Uuid, QueuePosition)> {
-        let mut claimed = self.claimed_by_running();
-        let mut reasons = HashMap::new();
-        for entry in &self.waiting {
-            let reason = match claimed.conflict(&entry.claims) {
-                Some((claim, other)) => {
-                    format!("run {other} changes {claim} and goes first")
-                }
-                None => match self.running.len() {
-                    1 => "1 run is active, which is the limit".to_owned(),
-                    running => format!("{running} runs are active, which is the limit"),
-                },
-            };
-            reasons.insert(entry.id, reason);
-            claimed.add(entry.id, &entry.claims);
-        }
         let ranked = self.by_fairness(&self.waiting).into_iter().enumerate();
-        let position = |(index, entry): (usize, &Entry)| {
-            let reason = reasons.remove(&entry.id).unwrap_or_default();
-            (entry.id, QueuePosition { position: index + 1, reason })
+        let position = |(index, (_, entry)): (usize, (&u64, &Entry))| {
+            (entry.id, QueuePosition { position: index + 1, reason: self.reason(entry) })
         };
         ranked.map(position).collect()
+    }
+
+    /// Why a run waits.
+    fn reason(&self, entry: &Entry) -> String {
+        let claim = entry.keys.get(entry.free).and_then(|(_, index)| entry.claims.get(*index));
+        match (entry.blocked_by, claim, self.running.len()) {
+            (Some(run), Some(claim), _) => format!("run {run} changes {claim} and goes first"),
+            (.., 1) => "1 run is active, which is the limit".to_owned(),
+            (.., running) => format!("{running} runs are active, which is the limit"),
+        }
     }
 }
 

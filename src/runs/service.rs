@@ -208,7 +208,7 @@ impl Runs {
     /// Updates the gauges of the active runs and of the engine.
     pub fn update_metrics(&self) {
         let states: Vec<RunState> =
-            self.context.active().by_id.values().map(|run| run.snapshot().record.state).collect();
+            self.context.active().by_id.values().map(|run| run.state()).collect();
         self.context.metrics.set_active(&states);
         self.context.metrics.set_engine(self.context.engine.active_name());
     }
@@ -228,7 +228,7 @@ impl Runs {
         let mut active = self.context.active();
         active.closed = true;
         for run in active.by_id.values() {
-            if run.snapshot().record.state == RunState::Queued {
+            if run.state() == RunState::Queued {
                 self.context.request_end_locked(&active, run, Ending::Shutdown, Stop::Gently);
             }
         }

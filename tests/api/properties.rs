@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::support::examples::{Example, examples};
 use crate::support::internals::{
-    Claim, Claimed, Queue, Redaction, RunState, openapi_document, read_laxly,
+    Claim, Queue, Redaction, RunState, conflict, openapi_document, read_laxly,
 };
 use crate::support::stub::StubServer;
 
@@ -187,12 +187,6 @@ fn claims() -> impl Strategy<Value = Vec<Claim>> {
         name().prop_map(Claim::Other),
     ];
     vec(claim, 0..4)
-}
-
-fn conflict(held: &[Claim], wanted: &[Claim]) -> bool {
-    let mut claimed = Claimed::default();
-    claimed.add(Uuid::nil(), held);
-    claimed.conflict(wanted).is_some()
 }
 
 type Step = (bool, usize, Option<&'static str>, Vec<Claim>);

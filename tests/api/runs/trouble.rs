@@ -86,6 +86,25 @@ async fn a_damaged_history_is_quarantined() {
 }
 
 #[tokio::test]
+async fn a_history_of_a_newer_server_is_refused_and_not_changed() {
+    let (dir, env) = project(|_, _| {});
+    let file = dir.path().join("data/history.sqlite3");
+    fs::create_dir(dir.path().join("data")).unwrap();
+    let newer = rusqlite::Connection::open(&file).unwrap();
+    newer.execute_batch("CREATE TABLE runs (id); PRAGMA user_version = 99").unwrap();
+    drop(newer);
+    let before = fs::read(&file).unwrap();
+    let refused = internals::build(Settings::from_map(&env).unwrap_or_else(|e| panic!("{e}")));
+    let reason = refused.err().expect("it starts").to_string();
+    assert!(
+        reason.contains("a newer version of this server wrote it (schema version 99"),
+        "{reason}"
+    );
+    assert_eq!(reason.lines().count(), 1, "{reason}");
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[tokio::test]
 async fn failures_to_write_a_log_or_prepare_a_run_are_reported() {
     let server = with(&[]);
     let logs = server.dir.path().join("data/logs");

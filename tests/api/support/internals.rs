@@ -20,7 +20,7 @@ pub use range42_backend_api::http::server::{build, build_with};
 pub use range42_backend_api::http::{App, app as router};
 pub use range42_backend_api::redaction::Redaction;
 pub use range42_backend_api::runs::RunState;
-pub use range42_backend_api::runs::claims::{Claim, Claimed};
+pub use range42_backend_api::runs::claims::{Claim, conflict};
 pub use range42_backend_api::runs::scheduler::Queue;
 
 /// The type of each action's `result`.
