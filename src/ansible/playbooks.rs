@@ -12,12 +12,14 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use regex::Regex;
 use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::config::Settings;
 
 /// The directory in which a playbook is looked up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Root {
     /// `playbooks/` of the service itself.
     Local,
@@ -38,7 +40,23 @@ impl Root {
     }
 }
 
-/// A playbook, given by its tree and its path in the tree.
+/// The name of a playbook, which is the same on every machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaybookRef {
+    /// The root.
+    pub root: Root,
+    /// The file in the directory of the root, such as `ping/main.yml`.
+    pub file: String,
+}
+
+impl PlaybookRef {
+    /// The path in the tree, such as `bundles/ping/main.yml`.
+    pub fn path(&self) -> PathBuf {
+        Path::new(self.root.folder()).join(&self.file)
+    }
+}
+
+/// A playbook of this machine, given by its tree and its path in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Playbook {
     /// The root that its name was looked up in.
@@ -74,7 +92,7 @@ pub fn is_name(name: &str) -> bool {
     name.len() <= 1024 && NAME.is_match(name)
 }
 
-/// Finds a playbook by its path in the directory of `root`.
+/// Finds a playbook on this machine.
 ///
 /// # Errors
 ///
@@ -83,34 +101,34 @@ pub fn is_name(name: &str) -> bool {
 /// # Blocking
 ///
 /// Opens files.
-pub fn find(settings: &Settings, root: Root, file: &str) -> Result<Playbook, PlaybookError> {
+pub fn find(settings: &Settings, playbook: &PlaybookRef) -> Result<Playbook, PlaybookError> {
+    let PlaybookRef { root, file } = playbook;
     let tree = match root {
         Root::Local => settings.local_playbooks.clone(),
         Root::Bundles | Root::Scenarios => public_dir(settings)?.to_owned(),
     };
-    let path = Path::new(root.folder()).join(file);
-    if !is_within(&tree, root, file) {
+    let path = playbook.path();
+    if !is_within(&tree, *root, file) {
         return Err(PlaybookError::Missing(path.display().to_string()));
     }
-    Ok(Playbook { root, tree, path })
+    Ok(Playbook { root: *root, tree, path })
 }
 
-/// Finds the `main.yml` of the bundle or scenario `name`, which comes from a client.
+/// The `main.yml` of the bundle or scenario `name`, which comes from a client.
 ///
 /// # Errors
 ///
-/// Returns an error if the directory is not configured, the name is invalid or the file does not
-/// exist.
+/// Returns an error if the directory is not configured or the name is invalid.
 ///
 /// # Blocking
 ///
-/// Opens files.
-pub fn find_named(settings: &Settings, root: Root, name: &str) -> Result<Playbook, PlaybookError> {
+/// Looks at the directory.
+pub fn named(settings: &Settings, root: Root, name: &str) -> Result<PlaybookRef, PlaybookError> {
     public_dir(settings)?;
     if !is_name(name) {
         return Err(PlaybookError::BadName(name.chars().take(80).collect()));
     }
-    find(settings, root, &format!("{name}/main.yml"))
+    Ok(PlaybookRef { root, file: format!("{name}/main.yml") })
 }
 
 /// Returns true if `file` is a regular file in the directory of `root` in `tree`. Symbolic links

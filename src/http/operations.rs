@@ -86,10 +86,9 @@ impl Endpoint {
         };
         let as_json = incoming.request.as_json();
         let settings = self.app.settings.clone();
-        let run_request =
-            tokio::task::spawn_blocking(move || incoming.run_request(&settings)).await;
-        let run_request = run_request.map_err(|error| Error::Internal(error.to_string()))??;
-        let run = self.app.runs.start(run_request)?;
+        let spec = tokio::task::spawn_blocking(move || incoming.run_spec(&settings)).await;
+        let spec = spec.map_err(|error| Error::Internal(error.to_string()))??;
+        let run = self.app.runs.start(spec)?;
         middleware::note_run(&parts.extensions, run.id);
         let view = ended_in_time(&run, &preference).await;
         let in_time = view.is_some();

@@ -201,6 +201,11 @@ impl Operation {
         format!("{method}_{name}")
     }
 
+    /// The name of the path parameter, if the path has one.
+    pub fn path_parameter(&self) -> Option<&'static str> {
+        Some(self.path.split_once('{')?.1.split_once('}')?.0)
+    }
+
     /// Replaces the values of these members in the example.
     ///
     /// # Panics

@@ -6,10 +6,11 @@ use thiserror::Error;
 use super::claims;
 use super::request::Request;
 use super::{Answer, Limit, LookUp, Method, Operation, PlaybookFile, PlaybookWork, Work};
-use crate::ansible::playbooks::{self, Playbook, PlaybookError, Root};
+use crate::ansible::playbooks::{self, PlaybookError, PlaybookRef, Root};
 use crate::config::Settings;
 use crate::inventory;
-use crate::runs::{Plan, RunRequest, Step};
+use crate::redaction::Redaction;
+use crate::runs::spec::{RequestSummary, RunSpec, SPEC_VERSION, Secrets, Step};
 
 /// Why no run can be started for a valid request: something that the operation needs is not
 /// configured, or the request refers to something that does not exist.
@@ -32,7 +33,7 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Builds the input of the run service: the plan, the claims, the join key and the secrets.
+    /// Builds the specification of the run: the steps, the claims, the join key and the secrets.
     ///
     /// # Errors
     ///
@@ -42,10 +43,10 @@ impl Incoming {
     /// # Blocking
     ///
     /// Looks up playbooks and reads the inventory.
-    pub fn run_request(&self, settings: &Settings) -> Result<RunRequest, PlanError> {
+    pub fn run_spec(&self, settings: &Settings) -> Result<RunSpec, PlanError> {
         let (operation, request) = (self.operation, self.request.as_ref());
         let name = self.name.as_deref();
-        let steps = match &operation.work {
+        let mut steps = match &operation.work {
             Work::Playbook(work) => playbook_steps(settings, work, request, name)?,
             Work::CreateVms { folder, keys } => create_steps(settings, folder, keys, request)?,
             Work::LookUp { vm_id } => vec![look_up(settings, vm_id, false)?],
@@ -53,19 +54,46 @@ impl Incoming {
         require_inventory(settings)?;
         require_known_api(settings, request.api_host())?;
         let action = match operation.answer {
-            Answer::Result { action, .. } => Some(action),
+            Answer::Result { action, .. } => Some(action.to_owned()),
             Answer::Log | Answer::Guest => None,
         };
-        let node = request.node().map(str::to_owned);
-        Ok(RunRequest {
-            plan: Plan { operation: operation.id(), node, steps, action },
+        let mut secrets = Secrets::default();
+        for (index, step) in steps.iter_mut().enumerate() {
+            if let Step::Playbook { extra_vars, .. } = step {
+                secrets.take_from(index, extra_vars, &request.secrets());
+            }
+        }
+        Ok(RunSpec {
+            spec_version: SPEC_VERSION,
+            operation: operation.id(),
+            request: self.summary(),
+            consumer: self.consumer.clone(),
+            node: request.node().map(str::to_owned),
             guests: request.guests(),
             claims: claims::claims(operation, request, name, &settings.inventory),
-            join_key: claims::join_key(operation, &self.members, name),
+            join_key: claims::join_key(operation, &self.members, name).map(|key| digest(&key)),
             deletes: operation.method == Method::Delete,
-            secrets: request.secrets().into_iter().map(str::to_owned).collect(),
-            consumer: self.consumer.clone(),
+            steps,
+            action,
+            secrets,
         })
+    }
+
+    /// What was asked, without the secrets.
+    fn summary(&self) -> RequestSummary {
+        let mut body = Value::Object(self.members.clone());
+        Redaction::of(self.request.secrets()).value(&mut body);
+        let parameter = self.operation.path_parameter().zip(self.name.clone());
+        RequestSummary {
+            path_parameters: parameter
+                .map(|(name, value)| (name.to_owned(), value))
+                .into_iter()
+                .collect(),
+            body: match body {
+                Value::Object(members) => members,
+                _ => Map::new(),
+            },
+        }
     }
 }
 
@@ -76,11 +104,10 @@ fn playbook_steps(
     name: Option<&str>,
 ) -> Result<Vec<Step>, PlanError> {
     let playbook = match work.file {
-        PlaybookFile::Fixed(file) => playbooks::find(settings, work.root, file)?,
-        PlaybookFile::Named => {
-            playbooks::find_named(settings, work.root, name.unwrap_or_default())?
-        }
+        PlaybookFile::Fixed(file) => PlaybookRef { root: work.root, file: file.to_owned() },
+        PlaybookFile::Named => playbooks::named(settings, work.root, name.unwrap_or_default())?,
     };
+    playbooks::find(settings, &playbook)?;
     let limit = match work.limit {
         Limit::Proxmox => Some("proxmox"),
         Limit::Node => request.node(),
@@ -108,13 +135,15 @@ fn create_steps(
     keys: &[&str],
     request: &dyn Request,
 ) -> Result<Vec<Step>, PlanError> {
-    let init = playbooks::find(settings, Root::Bundles, &format!("{folder}/init.yml"))?;
+    let bundle = |file: &str| PlaybookRef { root: Root::Bundles, file: format!("{folder}/{file}") };
+    let (init, main) = (bundle("init.yml"), bundle("main.yml"));
+    playbooks::find(settings, &init)?;
     let guests = request.new_guests();
     let given: Vec<&str> = guests.iter().map(|(key, _)| *key).collect();
     require_keys(&given, keys)?;
-    let main = playbooks::find(settings, Root::Bundles, &format!("{folder}/main.yml"))?;
+    playbooks::find(settings, &main)?;
     let common = request.extra_vars();
-    let step = |playbook: &Playbook, tags, extra_vars| Step::Playbook {
+    let step = |playbook: &PlaybookRef, tags, extra_vars| Step::Playbook {
         playbook: playbook.clone(),
         limit: None,
         tags,
@@ -140,7 +169,8 @@ fn require_keys(given: &[&str], keys: &[&str]) -> Result<(), PlanError> {
 }
 
 fn look_up(settings: &Settings, vm_id: &str, name_wanted: bool) -> Result<Step, PlanError> {
-    let playbook = playbooks::find(settings, Root::Local, "generic.yml")?;
+    let playbook = PlaybookRef { root: Root::Local, file: "generic.yml".to_owned() };
+    playbooks::find(settings, &playbook)?;
     Ok(Step::LookUp { vm_id: vm_id.to_owned(), playbook, name_wanted })
 }
 
@@ -169,6 +199,12 @@ fn require_known_api(settings: &Settings, host: &str) -> Result<(), PlanError> {
     let refused =
         "proxmox_api_host is not one of the API hosts that the inventory names in plain text";
     Err(PlanError(refused.to_owned()))
+}
+
+/// The SHA-256 digest of a join key, which contains the whole request, in hexadecimal.
+fn digest(key: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl From<PlaybookError> for PlanError {

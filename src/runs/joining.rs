@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::runs::claims::{Claim, ClaimIndex, ClaimKey};
-use crate::runs::{Run, RunRequest};
+use crate::runs::{Run, RunSpec};
 
 /// The runs that an equal request joins.
 #[derive(Default)]
@@ -26,10 +26,10 @@ struct JoinableRun {
 }
 
 impl JoinableRuns {
-    /// Returns the run that `request` joins, if there is one. A run that is being ended is not
+    /// Returns the run that a request with this specification joins, if there is one. A run that is being ended is not
     /// joined.
-    pub(super) fn joined_by(&self, request: &RunRequest) -> Option<&Arc<Run>> {
-        let run = self.by_key.get(request.join_key.as_ref()?)?;
+    pub(super) fn joined_by(&self, spec: &RunSpec) -> Option<&Arc<Run>> {
+        let run = self.by_key.get(spec.join_key.as_ref()?)?;
         run.may_be_joined().then_some(run)
     }
 
@@ -37,23 +37,23 @@ impl JoinableRuns {
     ///
     /// After delete, start, delete of one guest, the second delete must not join the first: the
     /// guest was changed in between. Two deletes do not undo each other, so both stay joinable.
-    pub(super) fn add(&mut self, run: &Arc<Run>, request: &RunRequest) {
-        let claim_keys: Vec<ClaimKey> = request.claims.iter().flat_map(Claim::keys).collect();
+    pub(super) fn add(&mut self, run: &Arc<Run>, spec: &RunSpec) {
+        let claim_keys: Vec<ClaimKey> = spec.claims.iter().flat_map(Claim::keys).collect();
         let mut conflicting: HashSet<Uuid> = HashSet::new();
         for key in &claim_keys {
             conflicting.extend(self.changing.holders(key));
-            if !request.deletes {
+            if !spec.deletes {
                 conflicting.extend(self.deleting.holders(key));
             }
         }
         conflicting.into_iter().for_each(|id| self.remove(id));
-        let Some(join_key) = request.join_key.clone() else { return };
+        let Some(join_key) = spec.join_key.clone() else { return };
         if let Some(earlier) = self.by_key.insert(join_key.clone(), run.clone()) {
             self.forget(earlier.id);
         }
         self.added += 1;
         let order = self.added;
-        let index = if request.deletes { &mut self.deleting } else { &mut self.changing };
+        let index = if spec.deletes { &mut self.deleting } else { &mut self.changing };
         index.add(order, run.id, &claim_keys);
         self.by_id.insert(run.id, JoinableRun { join_key, order, claim_keys });
     }

@@ -16,10 +16,10 @@ use crate::runs::phases::Phases;
 use crate::runs::record::Record;
 use crate::runs::recorder::Recorder;
 use crate::runs::secrets;
-use crate::runs::{Ending, Outcome, Run, RunRequest, RunResult, RunState, worker};
+use crate::runs::{Ending, Outcome, Run, RunResult, RunSpec, RunState, worker};
 
 /// Drives a run to its end.
-pub(super) async fn drive(context: Arc<RunContext>, run: Arc<Run>, request: RunRequest) {
+pub(super) async fn drive(context: Arc<RunContext>, run: Arc<Run>, spec: RunSpec) {
     let stop = run.stop();
     let admitted = tokio::select! {
         biased;
@@ -27,17 +27,17 @@ pub(super) async fn drive(context: Arc<RunContext>, run: Arc<Run>, request: RunR
         () = run.admitted.notified() => true,
     };
     let started = admitted && run.start();
-    let secrets = request.secrets.clone();
+    let secrets = spec.secrets.clone();
     let redaction = tokio::task::spawn_blocking({
         let settings = context.settings.clone();
-        move || secrets::redaction(&settings, &secrets)
+        move || secrets::redaction(&settings, secrets.texts())
     });
     // If the secrets cannot be determined, everything is redacted.
     let redaction = redaction.await.unwrap_or_else(|_| Redaction::everything());
     let outcome = if started {
         tracing::info!("run started");
         // Boxed, so that queued runs do not pay for the memory of running ones.
-        Box::pin(execute(&context, &run, request, redaction.clone())).await
+        Box::pin(execute(&context, &run, spec, redaction.clone())).await
     } else {
         Outcome::Finished(RunResult::default())
     };
@@ -45,16 +45,11 @@ pub(super) async fn drive(context: Arc<RunContext>, run: Arc<Run>, request: RunR
 }
 
 /// Executes the plan within the time limit. A panic is an outcome too.
-async fn execute(
-    context: &RunContext,
-    run: &Run,
-    request: RunRequest,
-    redaction: Redaction,
-) -> Outcome {
+async fn execute(context: &RunContext, run: &Run, spec: RunSpec, redaction: Redaction) -> Outcome {
     let log = context.logs.create(run.id);
     let playbooks = run.snapshot().record.progress.playbooks;
     let recorder = Recorder::new(redaction, log, playbooks, Some(context.metrics.clone()));
-    let work = worker::execute(context, run, request.plan, recorder);
+    let work = worker::execute(context, run, spec, recorder);
     let work = AssertUnwindSafe(work).catch_unwind();
     tokio::pin!(work);
     let mut time_limit = std::pin::pin!(async {

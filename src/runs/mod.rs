@@ -19,6 +19,7 @@ mod recorder;
 mod recovery;
 mod run;
 pub mod scheduler;
+
 mod secrets;
 pub mod service;
 pub mod spec;
@@ -30,5 +31,5 @@ pub use crate::runs::metrics::RunMetrics;
 pub use crate::runs::outcome::{Outcome, RunResult};
 pub use crate::runs::run::{Run, RunSnapshot};
 pub use crate::runs::service::{AnyRun, ReadError, Runs, StartError};
-pub use crate::runs::spec::{Plan, RunRequest, Step};
+pub use crate::runs::spec::RunSpec;
 pub use crate::runs::state::{Ending, RunState};

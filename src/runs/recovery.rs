@@ -294,7 +294,7 @@ fn resumed_recorder(
     leftover: Option<&Leftover>,
 ) -> Recorder {
     let secrets = leftover.map(|l| secrets_of(&l.dir)).unwrap_or_default();
-    let redaction = secrets::redaction(settings, &secrets);
+    let redaction = secrets::redaction(settings, secrets.iter());
     let log = logs.resume(record.id);
     let mut recorder = Recorder::new(redaction, log, record.progress.playbooks, None);
     let mut offset = LogOffset::default();

@@ -10,7 +10,11 @@ use crate::redaction::{Redaction, is_secret_name};
 ///
 /// Reads the inventory, the variables file and the vault password file anew, since they may have
 /// changed since the last run.
-pub fn redaction(settings: &Settings, secrets: &[String]) -> Redaction {
+pub fn redaction<T: AsRef<str>>(
+    settings: &Settings,
+    secrets: impl Iterator<Item = T>,
+) -> Redaction {
+    let secrets: Vec<T> = secrets.collect();
     let vault = match &settings.vault {
         VaultSource::Password(password) => Some(password.clone()),
         VaultSource::File(file) => std::fs::read_to_string(file).ok(),
@@ -19,7 +23,9 @@ pub fn redaction(settings: &Settings, secrets: &[String]) -> Redaction {
     let vars_file = settings.vars_file.as_deref();
     let known = inventory::plain_values(&settings.inventory, vars_file, &is_secret_name);
     let own = vault.iter().chain(&settings.gateway.secret);
-    Redaction::of(known.iter().chain(own).chain(secrets).map(String::as_str))
+    Redaction::of(
+        known.iter().chain(own).map(String::as_str).chain(secrets.iter().map(AsRef::as_ref)),
+    )
 }
 
 #[cfg(test)]

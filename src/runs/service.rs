@@ -18,9 +18,10 @@ use crate::runs::log::files::{LogFiles, LogKind};
 use crate::runs::phases::Phases;
 use crate::runs::record::{self, HostCounts, Progress, Record};
 use crate::runs::scheduler::QueueFull;
+use crate::runs::spec::Step;
 use crate::runs::store::sqlite::History;
 use crate::runs::store::{Filter, StoredRun};
-use crate::runs::{Ending, Run, RunMetrics, RunRequest, RunState, Step, lifecycle, recovery};
+use crate::runs::{Ending, Run, RunMetrics, RunSpec, RunState, lifecycle, recovery};
 
 /// Why a run was not started.
 #[derive(Debug, Error)]
@@ -95,31 +96,31 @@ impl Runs {
     /// # Errors
     ///
     /// If the queue is full or the server is shutting down.
-    pub fn start(&self, request: RunRequest) -> Result<Arc<Run>, StartError> {
+    pub fn start(&self, spec: RunSpec) -> Result<Arc<Run>, StartError> {
         let context = &self.context;
         let mut active = context.active();
         if active.closed {
             return Err(StartError::ShuttingDown);
         }
-        if let Some(run) = active.joinable.joined_by(&request) {
+        if let Some(run) = active.joinable.joined_by(&spec) {
             tracing::info!(run_id = %run.id, "joined an equal run");
             return Ok(run.clone());
         }
         let id = Uuid::now_v7();
-        let entered = active.queue.enter(id, request.consumer.clone(), request.claims.clone());
+        let entered = active.queue.enter(id, spec.consumer.clone(), spec.claims.clone());
         let is_admitted = entered.map_err(|full| match full {
             QueueFull::Total => StartError::QueueFull(active.queue.waiting()),
-            QueueFull::Share => StartError::ShareFull(request.consumer.clone().unwrap_or_default()),
+            QueueFull::Share => StartError::ShareFull(spec.consumer.clone().unwrap_or_default()),
         })?;
-        let run = Arc::new(Run::new(new_record(id, &request)));
+        let run = Arc::new(Run::new(new_record(id, &spec)));
         active.by_id.insert(id, run.clone());
-        active.joinable.add(&run, &request);
+        active.joinable.add(&run, &spec);
         let admitted: &[Uuid] = if is_admitted { &[id] } else { &[] };
         context.start_admitted(&active, admitted);
         context.upsert_locked(&active, &run);
         drop(active);
-        let span = tracing::info_span!("run", run_id = %id, operation = request.plan.operation);
-        tokio::spawn(lifecycle::drive(context.clone(), run.clone(), request).instrument(span));
+        let span = tracing::info_span!("run", run_id = %id, operation = spec.operation);
+        tokio::spawn(lifecycle::drive(context.clone(), run.clone(), spec).instrument(span));
         Ok(run)
     }
 
@@ -254,15 +255,15 @@ impl Runs {
 }
 
 /// The record of a run that has just been accepted.
-fn new_record(id: Uuid, request: &RunRequest) -> Record {
-    let steps = &request.plan.steps;
+fn new_record(id: Uuid, spec: &RunSpec) -> Record {
+    let steps = &spec.steps;
     let playbooks = steps.iter().filter(|step| matches!(step, Step::Playbook { .. })).count();
     Record {
         id,
-        operation: request.plan.operation.clone(),
-        node: request.plan.node.clone(),
-        guests: request.guests.clone(),
-        consumer: request.consumer.clone(),
+        operation: spec.operation.clone(),
+        node: spec.node.clone(),
+        guests: spec.guests.clone(),
+        consumer: spec.consumer.clone(),
         state: RunState::Queued,
         explanation: "The run was accepted.".to_owned(),
         queue: None,
@@ -278,6 +279,6 @@ fn new_record(id: Uuid, request: &RunRequest) -> Record {
         job_events: 0,
         log_gap: None,
         ending: None,
-        action: request.plan.action.map(str::to_owned),
+        action: spec.action.clone(),
     }
 }

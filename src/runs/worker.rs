@@ -12,7 +12,7 @@ use crate::ansible::execution;
 use crate::ansible::execution::{End, EventSink};
 use crate::ansible::executor::Job;
 use crate::ansible::job_events::ReadEvent;
-use crate::ansible::playbooks::Playbook;
+use crate::ansible::playbooks::{self, Playbook, PlaybookRef};
 use crate::ansible::private_data_dir::{Invocation, PrivateDataDir, PrivateDataDirError};
 use crate::ansible::reaper;
 use crate::ansible::reaper::Stop;
@@ -24,7 +24,8 @@ use crate::runs::look_up::Guest;
 use crate::runs::phases::{Phase, Stopwatch};
 use crate::runs::recorder::{PlaybookReport, Recorder};
 use crate::runs::recovery;
-use crate::runs::{Outcome, Plan, Run, RunResult, Step};
+use crate::runs::spec::{RunSpec, Step};
+use crate::runs::{Outcome, Run, RunResult};
 
 /// The most characters of a task result that ansible-runner passes on. Its default is 700,000
 /// (ansible-runner 2.4, `MAX_EVENT_RES`); a long list of guests exceeds that, and would come back
@@ -37,16 +38,16 @@ const DEFAULT_ROLES_PATH: &str = "~/.ansible/roles:/usr/share/ansible/roles:/etc
 /// How long the start of a playbook waits for the history to be written.
 const HISTORY_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Executes the steps of `plan` until one fails or the end of the run is requested.
+/// Executes the steps of `spec` until one fails or the end of the run is requested.
 pub(super) async fn execute(
     context: &RunContext,
     run: &Run,
-    plan: Plan,
+    spec: RunSpec,
     recorder: Recorder,
 ) -> Outcome {
     let stopwatch = Stopwatch::start(Phase::Prepare);
     let mut worker = Worker { context, run, stop: run.stop(), recorder: Some(recorder), stopwatch };
-    let outcome = worker.execute_steps(plan).await;
+    let outcome = worker.execute_steps(spec).await;
     run.set_phases(&mut worker.stopwatch);
     outcome
 }
@@ -95,11 +96,11 @@ impl EventSink for Worker<'_> {
 
 impl Worker<'_> {
     /// Executes the steps until one fails or the end of the run is requested.
-    async fn execute_steps(&mut self, plan: Plan) -> Outcome {
-        let (action, node) = (plan.action, plan.node);
+    async fn execute_steps(&mut self, spec: RunSpec) -> Outcome {
+        let RunSpec { action, node, steps, secrets, .. } = spec;
         let mut found: Option<Guest> = None;
         let mut last = RunResult { rc: Some(0), reported: true, ..RunResult::default() };
-        for step in plan.steps {
+        for (index, step) in steps.into_iter().enumerate() {
             match step {
                 Step::LookUp { vm_id, playbook, name_wanted } => {
                     match self.look_up_guest(node.as_deref(), &vm_id, playbook).await {
@@ -111,12 +112,17 @@ impl Worker<'_> {
                     }
                 }
                 Step::Playbook { playbook, limit, tags, mut extra_vars } => {
+                    secrets.reveal_in(index, &mut extra_vars);
                     if let Some(guest) = found.take() {
                         extra_vars.insert("vm_name".to_owned(), guest.name);
                     }
+                    let playbook = match self.find(playbook).await {
+                        Ok(playbook) => playbook,
+                        Err(outcome) => return outcome,
+                    };
                     let inventory = self.context.settings.inventory.clone();
                     let invocation = Invocation { playbook, inventory, limit, tags, extra_vars };
-                    match self.run_playbook(&invocation, action).await {
+                    match self.run_playbook(&invocation, action.clone()).await {
                         Ok((end, report)) => last = run_result(end, report),
                         Err(outcome) => return outcome,
                     }
@@ -129,13 +135,22 @@ impl Worker<'_> {
         Outcome::Finished(last)
     }
 
+    /// Finds a playbook on this machine.
+    async fn find(&self, playbook: PlaybookRef) -> Result<Playbook, Outcome> {
+        let settings = self.context.settings.clone();
+        let found =
+            tokio::task::spawn_blocking(move || playbooks::find(&settings, &playbook)).await;
+        let found = found.map_err(|panicked| Outcome::Failed(panicked.to_string()))?;
+        found.map_err(|error| Outcome::Refused(error.to_string()))
+    }
+
     /// Looks a guest up in the Proxmox API if the inventory has credentials for it, else with a
     /// playbook.
     async fn look_up_guest(
         &mut self,
         node: Option<&str>,
         vm_id: &str,
-        playbook: Playbook,
+        playbook: PlaybookRef,
     ) -> Result<Guest, Outcome> {
         self.stopwatch.enter(Phase::LookUp);
         let guest = match direct_client(self.context, node) {
@@ -164,8 +179,9 @@ impl Worker<'_> {
         &mut self,
         node: Option<&str>,
         vm_id: &str,
-        playbook: Playbook,
+        playbook: PlaybookRef,
     ) -> Result<Vec<Value>, Outcome> {
+        let playbook = self.find(playbook).await?;
         let mut extra_vars = Map::from_iter([("proxmox_vm_action".to_owned(), json!("vm_list"))]);
         if let Some(node) = node {
             extra_vars.insert("proxmox_node".to_owned(), json!(node));
@@ -175,7 +191,7 @@ impl Worker<'_> {
         }
         let inventory = self.context.settings.inventory.clone();
         let invocation = Invocation { playbook, inventory, limit: None, tags: None, extra_vars };
-        let (end, report) = self.run_playbook(&invocation, Some("vm_list")).await?;
+        let (end, report) = self.run_playbook(&invocation, Some("vm_list".to_owned())).await?;
         if end.rc != Some(0) {
             let why = report.failure.line(end.rc);
             return Err(Outcome::Failed(format!("the look-up of VM {vm_id} failed: {why}")));
@@ -186,7 +202,7 @@ impl Worker<'_> {
     async fn run_playbook(
         &mut self,
         invocation: &Invocation,
-        action: Option<&'static str>,
+        action: Option<String>,
     ) -> Result<(End, PlaybookReport), Outcome> {
         self.stopwatch.enter(Phase::Prepare);
         self.begin_playbook(action).await;
@@ -219,9 +235,9 @@ impl Worker<'_> {
 
     /// Records which playbook is next, and waits until that is written: after a kill, recovery
     /// depends on it.
-    async fn begin_playbook(&mut self, action: Option<&'static str>) {
+    async fn begin_playbook(&mut self, action: Option<String>) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.begin_playbook(action.map(str::to_owned));
+            recorder.begin_playbook(action);
             self.run.update(recorder.recorded());
         }
         self.context.upsert(self.run);

@@ -30,7 +30,9 @@ def ran(engine, folder, case):
 def differences(process, warm):
     for part in process:
         if process[part] != warm[part]:
-            texts = [json.dumps(seen[part], indent=1, ensure_ascii=False).splitlines() for seen in (process, warm)]
+            # Line breaks in texts become lines, so that the report shows what differs.
+            texts = [json.dumps(seen[part], indent=1, ensure_ascii=False).replace("\\n", "\\n\n").splitlines()
+                     for seen in (process, warm)]
             yield "    %s:" % part
             for line in list(difflib.unified_diff(*texts, "process", "warm", lineterm="", n=1))[2:30]:
                 yield "      " + line[:300]
