@@ -19,6 +19,9 @@ pub struct Limits {
     pub runs: usize,
     /// `RANGE42_MAX_QUEUE`: maximum number of queued runs.
     pub queue: usize,
+    /// `RANGE42_QUEUED_MAX_AGE`: how long after its acceptance a queued run still begins after a
+    /// restart.
+    pub queued_max_age: Duration,
     /// `RANGE42_RUN_TIME_LIMIT`: the time after which a run is ended. `None` if the setting is 0.
     pub run_time: Option<Duration>,
     /// `RANGE42_SHUTDOWN_WAIT`: how long a shutdown waits for running runs.
@@ -64,6 +67,7 @@ impl Limits {
         Ok(Self {
             runs: at_least_one("RANGE42_MAX_RUNS", default_runs())?,
             queue: number("RANGE42_MAX_QUEUE", get("RANGE42_MAX_QUEUE"), 200)?,
+            queued_max_age: seconds("RANGE42_QUEUED_MAX_AGE", 900)?,
             run_time: Some(seconds("RANGE42_RUN_TIME_LIMIT", 3600)?).filter(|d| !d.is_zero()),
             shutdown_wait: seconds("RANGE42_SHUTDOWN_WAIT", 30)?,
             history_days: number("RANGE42_HISTORY_DAYS", get("RANGE42_HISTORY_DAYS"), 30)?,

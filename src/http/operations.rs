@@ -88,17 +88,13 @@ impl Endpoint {
         let settings = self.app.settings.clone();
         let spec = tokio::task::spawn_blocking(move || incoming.run_spec(&settings)).await;
         let spec = spec.map_err(|error| Error::Internal(error.to_string()))??;
-        let run = self.app.runs.start(spec)?;
+        let run = self.app.runs.start(spec).await?;
         middleware::note_run(&parts.extensions, run.id);
         let view = ended_in_time(&run, &preference).await;
         let in_time = view.is_some();
         let mut response = match view {
             Some(view) => self.respond(&view, as_json).await,
-            None => {
-                // The client must find the run at its location even if the server is killed now.
-                self.app.runs.flush_history(runs::HISTORY_WRITE_TIMEOUT).await;
-                runs::accepted(&run)
-            }
+            None => runs::accepted(&run),
         };
         if let Some(applied) = preference.applied(in_time) {
             response.headers_mut().insert(prefer::APPLIED, applied);

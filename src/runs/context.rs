@@ -16,6 +16,7 @@ use crate::config::Settings;
 use crate::runs::joining::JoinableRuns;
 use crate::runs::log::files::LogFiles;
 use crate::runs::scheduler::Queue;
+use crate::runs::sealing::SealingKey;
 use crate::runs::store::sqlite::History;
 use crate::runs::{Ending, Run, RunMetrics};
 
@@ -26,6 +27,8 @@ pub(super) struct RunContext {
     pub(super) vault: VaultPassword,
     pub(super) logs: LogFiles,
     pub(super) history: History,
+    /// Seals the specifications of queued runs.
+    pub(super) sealing: SealingKey,
     pub(super) metrics: Arc<RunMetrics>,
     active: Mutex<ActiveRuns>,
     active_count: watch::Sender<usize>,
@@ -48,6 +51,7 @@ impl RunContext {
         vault: VaultPassword,
         logs: LogFiles,
         history: History,
+        sealing: SealingKey,
         metrics: Arc<RunMetrics>,
     ) -> Self {
         let active = Mutex::new(ActiveRuns {
@@ -57,12 +61,20 @@ impl RunContext {
             closed: false,
         });
         let active_count = watch::Sender::new(0);
-        Self { settings, engine, vault, logs, history, metrics, active, active_count }
+        Self { settings, engine, vault, logs, history, sealing, metrics, active, active_count }
     }
 
     /// Locks the active runs.
     pub(super) fn active(&self) -> MutexGuard<'_, ActiveRuns> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes a run that has ended, or that is given up, and starts the runs that can start now.
+    pub(super) fn remove(&self, active: &mut ActiveRuns, id: Uuid) {
+        active.by_id.remove(&id);
+        active.joinable.remove(id);
+        let admitted = active.queue.leave(id);
+        self.start_admitted(active, &admitted);
     }
 
     /// Requests the end of a run, and stores the request for recovery after a kill. Returns false if

@@ -27,6 +27,9 @@ pub(super) async fn drive(context: Arc<RunContext>, run: Arc<Run>, spec: RunSpec
         () = run.admitted.notified() => true,
     };
     let started = admitted && run.start();
+    if run.is_kept() {
+        return;
+    }
     let secrets = spec.secrets.clone();
     let redaction = tokio::task::spawn_blocking({
         let settings = context.settings.clone();
@@ -112,10 +115,7 @@ async fn finish(context: &RunContext, run: &Run, outcome: Outcome, redaction: &R
         };
         context.metrics.count_ended(record.state, record.ended.and_then(duration));
         context.history.upsert(record, result);
-        active.by_id.remove(&run.id);
-        active.joinable.remove(run.id);
-        let admitted = active.queue.leave(run.id);
-        context.start_admitted(&active, &admitted);
+        context.remove(&mut active, run.id);
         return;
     }
 }

@@ -20,6 +20,7 @@ mod recovery;
 mod run;
 pub mod scheduler;
 
+mod sealing;
 mod secrets;
 pub mod service;
 pub mod spec;

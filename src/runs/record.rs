@@ -59,6 +59,19 @@ pub struct Record {
     pub action: Option<String>,
 }
 
+impl Record {
+    /// Takes over how far `newer`, a later version of the record, says that the run got. It was
+    /// written beside the run, where nothing waits for the history.
+    pub fn take_newer_progress(&mut self, newer: Self) {
+        if newer.progress.playbook > self.progress.playbook || self.state == RunState::Queued {
+            (self.progress, self.started) = (newer.progress, newer.started);
+            if self.state == RunState::Queued {
+                self.state = newer.state;
+            }
+        }
+    }
+}
+
 /// A position in the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuePosition {

@@ -2,9 +2,9 @@
 //! accepts requests.
 //!
 //! Remaining processes are ended. How a run ended is decided from the files in its directory, which
-//! is then removed. Afterwards no run of the history is active.
+//! is then removed. Queued runs begin with this server, unless they were accepted too long ago.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,11 +24,12 @@ use crate::config::Settings;
 use crate::redaction::{is_secret_name, texts_in};
 use crate::runs::log::files::{LogFiles, LogKind, LogOffset};
 use crate::runs::outcome::conclude;
-use crate::runs::record::Record;
+use crate::runs::record::{Record, now};
 use crate::runs::recorder::Recorder;
+use crate::runs::sealing::SealingKey;
 use crate::runs::secrets;
 use crate::runs::store::sqlite::History;
-use crate::runs::{Outcome, RunResult, RunState};
+use crate::runs::{Outcome, RunResult, RunSpec, RunState};
 
 /// A file in the directory of a run, written before recovery ends its processes. An exit code that
 /// ansible-runner reports after that is not the playbook's own.
@@ -127,7 +128,8 @@ pub(super) fn terminate_leftovers(runs_dir: &Path) {
     }
 }
 
-/// Settles all runs that an earlier server left unfinished. The caller holds the lock of the data
+/// Settles all runs that an earlier server left unfinished, except for those that are still queued,
+/// which are returned in the order in which they were accepted. The caller holds the lock of the data
 /// dir, so that server is not running any more.
 ///
 /// # Errors
@@ -137,8 +139,21 @@ pub(super) fn terminate_leftovers(runs_dir: &Path) {
 /// # Blocking
 ///
 /// Reads and removes files, and waits for processes to end.
-pub(super) fn recover(settings: &Settings, history: &History, logs: &LogFiles) -> io::Result<()> {
-    let mut unfinished = history.unfinished().map_err(io::Error::other)?;
+pub(super) fn recover(
+    settings: &Settings,
+    history: &History,
+    logs: &LogFiles,
+    sealing: &SealingKey,
+) -> io::Result<Vec<(Record, RunSpec)>> {
+    let unfinished = history.unfinished().map_err(io::Error::other)?;
+    let (mut unfinished, specs): (Vec<Record>, Vec<Option<Vec<u8>>>) =
+        unfinished.into_iter().unzip();
+    let mut specs: HashMap<Uuid, Vec<u8>> = unfinished
+        .iter()
+        .zip(specs)
+        .filter_map(|(record, spec)| Some((record.id, spec?)))
+        .collect();
+    let mut queued = Vec::new();
     let known = history.ids().map_err(io::Error::other)?;
     let leftovers = leftovers(&settings.runs_dir)?;
     // A run is missing from the history if that could not be written.
@@ -146,11 +161,25 @@ pub(super) fn recover(settings: &Settings, history: &History, logs: &LogFiles) -
     unfinished.extend(unknown.filter_map(Leftover::record));
     let ends: Vec<Termination> = leftovers.iter().map(Leftover::terminate).collect();
     let unsettled: HashSet<Uuid> = unfinished.iter().map(|record| record.id).collect();
-    for record in unfinished {
+    for mut record in unfinished {
         let left = leftovers.iter().zip(&ends).find(|(leftover, _)| leftover.id == record.id);
         let (leftover, end) = left.unzip();
         let end = end.copied().unwrap_or_else(|| Termination::without_directory(record.id));
-        settle(settings, history, logs, record, leftover, end);
+        if let Some(newer) = leftover.and_then(Leftover::record) {
+            record.take_newer_progress(newer);
+        }
+        if record.state != RunState::Queued || leftover.is_some() || end.was_alive {
+            settle(settings, history, logs, record, leftover, end);
+            continue;
+        }
+        match still_wanted(settings, sealing, &record, specs.remove(&record.id)) {
+            Ok(spec) => queued.push((record, spec)),
+            Err(reason) => {
+                let record = conclude_unstarted(record, &reason);
+                log_settled(&record);
+                history.upsert(record, Value::Null);
+            }
+        }
     }
     // Until its final state is written, the directory of a run is the only evidence.
     let written = history.flush_blocking(WRITE_TIMEOUT);
@@ -168,11 +197,34 @@ pub(super) fn recover(settings: &Settings, history: &History, logs: &LogFiles) -
     }
     if history.has_quarantined() {
         tracing::warn!("no logs of runs are removed as long as a quarantined history exists");
-        return Ok(());
+        return Ok(queued);
     }
     let known = history.ids().map_err(io::Error::other)?;
     logs.all().into_iter().filter(|id| !known.contains(id)).for_each(|id| logs.remove(id));
-    Ok(())
+    Ok(queued)
+}
+
+/// Returns the specification of a queued run, or why it does not begin any more. The reason is empty
+/// if a server stored the run that had no specification.
+fn still_wanted(
+    settings: &Settings,
+    sealing: &SealingKey,
+    record: &Record,
+    spec: Option<Vec<u8>>,
+) -> Result<RunSpec, String> {
+    if record.ending.is_some() {
+        return Err(", and its end had been requested".to_owned());
+    }
+    let spec = spec.ok_or("")?;
+    let age = now().duration_since(record.created);
+    let limit = settings.limits.queued_max_age;
+    if Duration::try_from(age).is_ok_and(|age| age > limit) {
+        let limit = limit.as_secs();
+        return Err(format!(", and it was accepted more than {limit} s before the next start"));
+    }
+    sealing
+        .unseal(record.id, &spec)
+        .map_err(|e| format!(", and its specification cannot be read: {e}"))
 }
 
 fn leftovers(runs_dir: &Path) -> io::Result<Vec<Leftover>> {
@@ -205,16 +257,9 @@ fn settle(
     leftover: Option<&Leftover>,
     Termination { reported, was_alive }: Termination,
 ) {
-    let unstarted = record.state == RunState::Queued && leftover.is_none() && !was_alive;
-    let (record, outcome) = if unstarted {
-        conclude_unstarted(record)
-    } else {
-        conclude_from_files(settings, logs, record, leftover, reported, was_alive)
-    };
-    tracing::warn!(
-        run_id = %record.id, operation = record.operation, state = record.state.name(),
-        explanation = record.explanation, "settled a run that an earlier server left unfinished"
-    );
+    let (record, outcome) =
+        conclude_from_files(settings, logs, record, leftover, reported, was_alive);
+    log_settled(&record);
     let result = match outcome {
         Outcome::Finished(ended) => Value::Array(ended.result),
         _ => Value::Null,
@@ -222,14 +267,22 @@ fn settle(
     history.upsert(record, result);
 }
 
-fn conclude_unstarted(mut record: Record) -> (Record, Outcome) {
-    record.ended = Some(crate::runs::record::now());
+fn log_settled(record: &Record) {
+    tracing::warn!(
+        run_id = %record.id, operation = record.operation, state = record.state.name(),
+        explanation = record.explanation, "settled a run that an earlier server left unfinished"
+    );
+}
+
+/// The record of a queued run that does not begin any more.
+pub(super) fn conclude_unstarted(mut record: Record, reason: &str) -> Record {
+    record.ended = Some(now());
     record.queue = None;
     record.state = RunState::Canceled;
     record.explanation =
-        "The server stopped before this run started. Nothing was changed.".to_owned();
+        format!("The server stopped before this run started{reason}. Nothing was changed.");
     record.error = Some(record.explanation.clone());
-    (record, Outcome::Finished(RunResult::default()))
+    record
 }
 
 /// Decides from the files of the run how it ended.

@@ -1,6 +1,7 @@
 //! An active run, shared by its task and by those that follow it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
@@ -22,6 +23,22 @@ pub struct Run {
     stop: watch::Sender<Stop>,
     /// Notified when the scheduler admits the run.
     pub(super) admitted: Notify,
+    commit: watch::Sender<Commit>,
+    /// The number of clients that wait for the end of the run.
+    waiting: AtomicUsize,
+    /// Whether the run stays queued for the next server. Changes while `snapshot` is locked.
+    is_kept: AtomicBool,
+}
+
+/// Whether the store has taken the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commit {
+    /// That is not known yet.
+    Pending,
+    /// The run is in the store.
+    Committed,
+    /// The store took no write in time, and the run was given up.
+    Refused,
 }
 
 /// A run at one moment.
@@ -45,9 +62,44 @@ impl RunSnapshot {
 
 impl Run {
     pub(super) fn new(record: Record) -> Self {
-        let id = record.id;
-        let snapshot = watch::Sender::new(RunSnapshot { record, outcome: None });
-        Self { id, snapshot, stop: watch::Sender::new(Stop::No), admitted: Notify::new() }
+        Self {
+            id: record.id,
+            snapshot: watch::Sender::new(RunSnapshot { record, outcome: None }),
+            stop: watch::Sender::new(Stop::No),
+            admitted: Notify::new(),
+            commit: watch::Sender::new(Commit::Pending),
+            waiting: AtomicUsize::new(0),
+            is_kept: AtomicBool::new(false),
+        }
+    }
+
+    /// Sets whether the store has taken the run.
+    pub(super) fn set_commit(&self, commit: Commit) {
+        self.commit.send_replace(commit);
+    }
+
+    /// Waits until it is known whether the store has taken the run. Returns whether it has.
+    pub(super) async fn committed(&self) -> bool {
+        let mut commit = self.commit.subscribe();
+        let known = commit.wait_for(|commit| *commit != Commit::Pending).await;
+        known.is_ok_and(|commit| *commit == Commit::Committed)
+    }
+
+    /// Leaves the run in the queue for the next server, unless it has started, is being ended, or a
+    /// client waits for it. Returns whether it does.
+    pub(super) fn keep_queued(&self) -> bool {
+        let is_awaited =
+            self.waiting.load(Ordering::SeqCst) > 0 || *self.commit.borrow() == Commit::Pending;
+        self.snapshot.send_if_modified(|RunSnapshot { record, .. }| {
+            let is_queued = record.state == RunState::Queued && record.ending.is_none();
+            self.is_kept.store(is_queued && !is_awaited, Ordering::SeqCst);
+            is_queued && !is_awaited
+        })
+    }
+
+    /// Whether the run stays queued for the next server.
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_kept.load(Ordering::SeqCst)
     }
 
     /// Returns the run as it is now.
@@ -72,6 +124,7 @@ impl Run {
 
     /// Waits for the end of the run. Dropping the future does not affect the run.
     pub async fn ended(&self) -> RunSnapshot {
+        let _waiting = Waiting::new(&self.waiting);
         let mut follow = self.follow();
         let ended = follow.wait_for(|snapshot| snapshot.outcome.is_some()).await;
         // The sender cannot be dropped: `self` owns it.
@@ -104,10 +157,11 @@ impl Run {
         is_active
     }
 
-    /// Starts the run. Returns false if its end has already been requested.
+    /// Starts the run. Returns false if its end has already been requested, or if it is kept for the
+    /// next server.
     pub(super) fn start(&self) -> bool {
         self.snapshot.send_if_modified(|snapshot| {
-            if snapshot.record.ending.is_some() {
+            if snapshot.record.ending.is_some() || self.is_kept() {
                 return false;
             }
             snapshot.record.state = RunState::Running;
@@ -153,9 +207,26 @@ impl Run {
                 snapshot.record.state.may_become(record.state),
                 "{snapshot:?} → {record:?}"
             );
-            *snapshot = RunSnapshot { record: record.clone(), outcome: Some(Arc::new(outcome)) };
+            snapshot.record = record.clone();
+            snapshot.outcome = Some(Arc::new(outcome));
             true
         })
+    }
+}
+
+/// A client that waits for the end of a run.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

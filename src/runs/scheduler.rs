@@ -160,6 +160,11 @@ impl Queue {
         }
     }
 
+    /// Starts no more runs.
+    pub fn close(&mut self) {
+        self.slots = 0;
+    }
+
     /// The number of waiting runs.
     pub fn waiting(&self) -> usize {
         self.waiting.len()

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use thiserror::Error;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -13,15 +14,23 @@ use crate::ansible::executor::Engine;
 use crate::ansible::reaper::Stop;
 use crate::ansible::vault::VaultPassword;
 use crate::config::Settings;
-use crate::runs::context::RunContext;
+use crate::runs::context::{ActiveRuns, RunContext};
 use crate::runs::log::files::{LogFiles, LogKind};
 use crate::runs::phases::Phases;
 use crate::runs::record::{self, HostCounts, Progress, Record};
+use crate::runs::run::Commit;
 use crate::runs::scheduler::QueueFull;
+use crate::runs::sealing::SealingKey;
 use crate::runs::spec::Step;
 use crate::runs::store::sqlite::History;
-use crate::runs::store::{Filter, StoredRun};
+use crate::runs::store::{AcceptedRun, Filter, StoredRun};
 use crate::runs::{Ending, Run, RunMetrics, RunSpec, RunState, lifecycle, recovery};
+
+/// The file of the key that seals the specifications of queued runs, in the data dir.
+const KEY_FILE: &str = "secret.key";
+
+/// How long a request waits until its run is stored.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a run was not started.
 #[derive(Debug, Error)]
@@ -35,6 +44,9 @@ pub enum StartError {
          was started, try again later"
     )]
     ShareFull(String),
+    /// The store takes no writes.
+    #[error("the run cannot be stored: {0}; nothing was started, try again later")]
+    NotStored(String),
     /// The server is shutting down.
     #[error("the server is shutting down; nothing was started")]
     ShuttingDown,
@@ -85,18 +97,58 @@ impl Runs {
         let file = settings.data_dir.join("history.sqlite3");
         let history = History::open(file, logs.clone(), &settings.limits)
             .inspect_err(|_| recovery::terminate_leftovers(&settings.runs_dir))?;
-        recovery::recover(&settings, &history, &logs)?;
-        let context = RunContext::new(settings, engine, vault, logs, history, metrics);
-        Ok(Self { context: Arc::new(context) })
+        let sealing = SealingKey::open_or_create(&settings.data_dir.join(KEY_FILE))?;
+        let queued = recovery::recover(&settings, &history, &logs, &sealing)?;
+        let context = RunContext::new(settings, engine, vault, logs, history, sealing, metrics);
+        let runs = Self { context: Arc::new(context) };
+        queued.into_iter().for_each(|(record, spec)| runs.resume(record, spec));
+        Ok(runs)
     }
 
-    /// Starts or queues a run in a task of its own. If an equal run is active and the request may
-    /// join it, returns that one.
+    /// Queues a run that an earlier server accepted, in the order in which it was accepted.
+    fn resume(&self, record: Record, spec: RunSpec) {
+        let context = &self.context;
+        let mut active = context.active();
+        let run = Arc::new(Run::new(record));
+        run.set_commit(Commit::Committed);
+        match self.enter(&mut active, &run, &spec) {
+            Ok(()) => {
+                tracing::info!(run_id = %run.id, operation = spec.operation, "queued run of an earlier server");
+                self.spawn(run, spec);
+            }
+            Err(error) => {
+                let record =
+                    recovery::conclude_unstarted(run.snapshot().record, &format!(", and {error}"));
+                tracing::warn!(run_id = %run.id, explanation = record.explanation, "run canceled");
+                context.history.upsert(record, Value::Null);
+            }
+        }
+    }
+
+    /// Starts or queues a run in a task of its own, and returns when it is stored. If an equal run is
+    /// active and the request may join it, returns that one. Dropping the future does not affect the
+    /// run.
     ///
     /// # Errors
     ///
-    /// If the queue is full or the server is shutting down.
-    pub fn start(&self, spec: RunSpec) -> Result<Arc<Run>, StartError> {
+    /// If the queue is full, the store takes no write in time, or the server is shutting down.
+    /// Nothing is started then.
+    pub async fn start(&self, spec: RunSpec) -> Result<Arc<Run>, StartError> {
+        let run = self.accept(spec)?;
+        if run.committed().await {
+            return Ok(run);
+        }
+        Err(StartError::NotStored(
+            self.history_error().unwrap_or_else(|| "the history is locked".to_owned()),
+        ))
+    }
+
+    fn accept(&self, spec: RunSpec) -> Result<Arc<Run>, StartError> {
+        let id = Uuid::now_v7();
+        let request = serde_json::to_string(&spec.request).unwrap_or_default();
+        let sealed = self.context.sealing.seal(id, &spec);
+        let sealed = sealed.map_err(|error| StartError::NotStored(error.to_string()))?;
+        let accepted = AcceptedRun { request, spec: sealed };
         let context = &self.context;
         let mut active = context.active();
         if active.closed {
@@ -106,22 +158,55 @@ impl Runs {
             tracing::info!(run_id = %run.id, "joined an equal run");
             return Ok(run.clone());
         }
-        let id = Uuid::now_v7();
-        let entered = active.queue.enter(id, spec.consumer.clone(), spec.claims.clone());
-        let is_admitted = entered.map_err(|full| match full {
-            QueueFull::Total => StartError::QueueFull(active.queue.waiting()),
-            QueueFull::Share => StartError::ShareFull(spec.consumer.clone().unwrap_or_default()),
-        })?;
         let run = Arc::new(Run::new(new_record(id, &spec)));
-        active.by_id.insert(id, run.clone());
-        active.joinable.add(&run, &spec);
-        let admitted: &[Uuid] = if is_admitted { &[id] } else { &[] };
-        context.start_admitted(&active, admitted);
-        context.upsert_locked(&active, &run);
+        self.enter(&mut active, &run, &spec)?;
+        let version = context.history.insert(run.snapshot().record, accepted);
         drop(active);
-        let span = tracing::info_span!("run", run_id = %id, operation = spec.operation);
-        tokio::spawn(lifecycle::drive(context.clone(), run.clone(), spec).instrument(span));
+        let (runs, accepted) = (self.clone(), run.clone());
+        tokio::spawn(async move {
+            if runs.context.history.committed(version, COMMIT_TIMEOUT).await {
+                accepted.set_commit(Commit::Committed);
+                runs.spawn(accepted, spec);
+            } else {
+                runs.give_up(&accepted);
+            }
+        });
         Ok(run)
+    }
+
+    /// Enters a run into the queue and makes it joinable.
+    fn enter(
+        &self,
+        active: &mut ActiveRuns,
+        run: &Arc<Run>,
+        spec: &RunSpec,
+    ) -> Result<(), StartError> {
+        let (consumer, claims) = (spec.consumer.clone(), spec.claims.clone());
+        let is_admitted =
+            active.queue.enter(run.id, consumer, claims).map_err(|full| match full {
+                QueueFull::Total => StartError::QueueFull(active.queue.waiting()),
+                QueueFull::Share => {
+                    StartError::ShareFull(spec.consumer.clone().unwrap_or_default())
+                }
+            })?;
+        active.by_id.insert(run.id, run.clone());
+        active.joinable.add(run, spec);
+        let admitted: &[Uuid] = if is_admitted { &[run.id] } else { &[] };
+        self.context.start_admitted(active, admitted);
+        Ok(())
+    }
+
+    fn spawn(&self, run: Arc<Run>, spec: RunSpec) {
+        let span = tracing::info_span!("run", run_id = %run.id, operation = spec.operation);
+        tokio::spawn(lifecycle::drive(self.context.clone(), run, spec).instrument(span));
+    }
+
+    /// Gives a run up that the store did not take. Nothing of it was started.
+    fn give_up(&self, run: &Run) {
+        let mut active = self.context.active();
+        self.context.history.delete(run.id);
+        self.context.remove(&mut active, run.id);
+        run.set_commit(Commit::Refused);
     }
 
     /// Finds a run.
@@ -224,13 +309,19 @@ impl Runs {
         self.context.engine.close().await;
     }
 
-    /// Rejects new runs and cancels those that are queued.
+    /// Rejects new runs. Queued runs that a client waits for are canceled, so that the client can
+    /// send the request again. The others stay queued, and begin with the next server.
     pub fn close(&self) {
         let mut active = self.context.active();
         active.closed = true;
-        for run in active.by_id.values() {
-            if run.state() == RunState::Queued {
-                self.context.request_end_locked(&active, run, Ending::Shutdown, Stop::Gently);
+        active.queue.close();
+        let queued: Vec<Arc<Run>> = active.by_id.values().cloned().collect();
+        for run in queued.into_iter().filter(|run| run.state() == RunState::Queued) {
+            if run.keep_queued() {
+                tracing::info!(run_id = %run.id, "the run stays queued for the next server");
+                self.context.remove(&mut active, run.id);
+            } else {
+                self.context.request_end_locked(&active, &run, Ending::Shutdown, Stop::Gently);
             }
         }
     }

@@ -112,4 +112,13 @@ impl Secrets {
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         self.0.values().map(ExposeSecret::expose_secret)
     }
+
+    /// The variables, for sealing.
+    pub(super) fn exposed(&self) -> BTreeMap<&str, &str> {
+        self.0.iter().map(|(name, secret)| (name.as_str(), secret.expose_secret())).collect()
+    }
+
+    pub(super) fn from_exposed(variables: BTreeMap<String, String>) -> Self {
+        Self(variables.into_iter().map(|(name, text)| (name, text.into())).collect())
+    }
 }

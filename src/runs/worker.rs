@@ -2,7 +2,6 @@
 //! ansible-runner is given.
 
 use std::ffi::OsStr;
-use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::{Map, Value, json};
@@ -34,9 +33,6 @@ const MAX_EVENT_RES: &str = "1000000000";
 
 /// Ansible's default of `DEFAULT_ROLES_PATH` (ansible-core 2.19), which our roles are appended to.
 const DEFAULT_ROLES_PATH: &str = "~/.ansible/roles:/usr/share/ansible/roles:/etc/ansible/roles";
-
-/// How long the start of a playbook waits for the history to be written.
-const HISTORY_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Executes the steps of `spec` until one fails or the end of the run is requested.
 pub(super) async fn execute(
@@ -205,7 +201,7 @@ impl Worker<'_> {
         action: Option<String>,
     ) -> Result<(End, PlaybookReport), Outcome> {
         self.stopwatch.enter(Phase::Prepare);
-        self.begin_playbook(action).await;
+        self.begin_playbook(action);
         let run_id = self.run.id.to_string();
         let workdir = prepare(self.context, self.run, invocation).await?;
         if *self.stop.borrow() != Stop::No {
@@ -233,15 +229,14 @@ impl Worker<'_> {
         }
     }
 
-    /// Records which playbook is next, and waits until that is written: after a kill, recovery
-    /// depends on it.
-    async fn begin_playbook(&mut self, action: Option<String>) {
+    /// Records which playbook is next. After a kill, recovery reads that from the directory of the
+    /// run, so nothing waits for the history.
+    fn begin_playbook(&mut self, action: Option<String>) {
         if let Some(recorder) = &mut self.recorder {
             recorder.begin_playbook(action);
             self.run.update(recorder.recorded());
         }
         self.context.upsert(self.run);
-        self.context.history.flush(HISTORY_WRITE_TIMEOUT).await;
     }
 }
 

@@ -9,6 +9,8 @@ import tempfile
 from demo_proxmox import PLAYBOOKS, ROOT, executable
 
 RUNNER = executable("ANSIBLE_RUNNER", os.path.join(ROOT, ".venv", "bin", "ansible-runner"), "ansible-runner")
+# After this, a run hangs. The longest one installs every package that a bundle knows.
+HANG = 1500
 ROLES_PATH = os.path.join(PLAYBOOKS, "platform_roles")
 
 
@@ -33,7 +35,7 @@ class Run:
             command += ["--cmdline", cmdline]
         environment = {**os.environ, "ANSIBLE_ROLES_PATH": roles_path, "ANSIBLE_NOCOLOR": "1",
                        "PATH": os.path.dirname(RUNNER) + os.pathsep + os.environ["PATH"]}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG)
         self.rc, self.text = done.returncode, done.stdout + done.stderr
         self.artifacts = os.path.join(self.folder, "artifacts", "run")
         self.events = sorted(self.read_events(), key=lambda event: event["counter"])

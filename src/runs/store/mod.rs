@@ -2,6 +2,8 @@
 
 pub mod sqlite;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -15,6 +17,17 @@ pub struct StoredRun {
     pub record: Record,
     /// The values that the run reported.
     pub result: Value,
+    /// What is stored when the run is accepted, and not read with the record.
+    pub accepted: Option<Arc<AcceptedRun>>,
+}
+
+/// What is stored of a run when it is accepted.
+#[derive(Debug)]
+pub struct AcceptedRun {
+    /// The request, without its secrets, as JSON.
+    pub request: String,
+    /// The sealed specification, which is deleted when the run starts or ends.
+    pub spec: Vec<u8>,
 }
 
 /// Selects runs. All conditions must hold.

@@ -4,6 +4,7 @@ mod edge;
 mod endings;
 mod full_disk;
 mod real;
+mod restart;
 mod stubbed;
 mod terminal;
 mod trouble;

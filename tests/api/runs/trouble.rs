@@ -39,12 +39,28 @@ async fn a_data_dir_cannot_be_shared() {
 }
 
 #[tokio::test]
-async fn a_locked_history_does_not_delay_runs() {
+async fn a_locked_history_delays_no_accepted_run_and_rejects_new_ones() {
     let server = with(&[]);
+    server.behave(&json!({
+        "events": [], "lookup_events": [], "rc": 0, "lookup_rc": 0, "hold": true,
+    }));
+    let client = server.client.clone();
+    let accepted = tokio::spawn(async move { client.json("POST", LIST, &node()).await });
+    wait::until("the run began", async || server.calls().len() == 1).await;
     let file = server.dir.path().join("data/history.sqlite3");
     let other = rusqlite::Connection::open(&file).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    let answer = server.client.json("POST", LIST, &node()).await;
+
+    let refused = server.client.json("POST", LIST, &node()).await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert!(refused.headers.contains_key("retry-after"));
+    assert!(refused.text.contains("nothing was started, try again later"), "{}", refused.text);
+    assert_eq!(server.calls().len(), 1);
+    let runs = server.client.get("/v0/admin/runs").await.json();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 1, "{runs:#}");
+
+    write(&server.runs().join("release"), "");
+    let answer = accepted.await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text);
     let path = format!("/v0/admin/runs/{}", answer.headers["x-run-id"].to_str().unwrap());
     assert_eq!(server.client.get(&path).await.json()["state"], "succeeded", "from memory");
@@ -64,8 +80,10 @@ async fn a_locked_history_does_not_delay_runs() {
     assert!(ready.text.contains("locked"), "{}", ready.text);
     other.execute_batch("COMMIT").unwrap();
     data_dir(true).await;
-    let count: i64 = other.query_row("SELECT count(*) FROM runs", [], |row| row.get(0)).unwrap();
-    assert_eq!(count, 1);
+    let rows = |of: &str| -> i64 {
+        other.query_row(&format!("SELECT count(*) FROM runs WHERE {of}"), [], |r| r.get(0)).unwrap()
+    };
+    assert_eq!((rows("1"), rows("state = 'succeeded' AND spec IS NULL")), (1, 1));
 }
 
 #[tokio::test]
@@ -185,18 +203,16 @@ async fn a_run_missing_in_the_history_is_recovered_after_a_kill() {
     let held = json!({ "events": [], "rc": 0, "hold": true, "late": true });
     write(&dir.path().join("runs/stub.json"), &held.to_string());
     let mut server = ServerProcess::start(&env);
-    let history = rusqlite::Connection::open(dir.path().join("data/history.sqlite3")).unwrap();
-    history.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let request = server.request("POST", LIST, &node()).header("prefer", "respond-async");
     let run: Value = request.send().await.unwrap().json().await.unwrap();
     server.run_when(&run["id"], |run| run["job_events"] == 1).await;
     server.kill();
-    history.execute_batch("COMMIT").unwrap();
+    let history = rusqlite::Connection::open(dir.path().join("data/history.sqlite3")).unwrap();
+    history.execute_batch("DELETE FROM runs").unwrap();
     let rows = |state: &str| -> i64 {
         let select = "SELECT count(*) FROM runs WHERE state = ?1";
         history.query_row(select, [state], |row| row.get(0)).unwrap()
     };
-    assert_eq!(rows("running"), 0, "it could not be written");
     let server = ServerProcess::start(&env);
     let run = server.run(&run["id"]).await;
     assert_eq!(run["state"], "unknown", "{run:#}");

@@ -15,6 +15,9 @@ const STEPS: &[&str] = &[
          ended INTEGER, record TEXT NOT NULL, result TEXT NOT NULL
      ) WITHOUT ROWID;
      CREATE INDEX IF NOT EXISTS ended ON runs (ended);",
+    // What was asked, and the sealed specification of a queued run.
+    "ALTER TABLE runs ADD COLUMN request TEXT;
+     ALTER TABLE runs ADD COLUMN spec BLOB;",
 ];
 
 /// The version of this server's schema.

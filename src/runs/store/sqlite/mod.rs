@@ -23,9 +23,8 @@ use uuid::Uuid;
 use crate::config::Limits;
 use crate::runs::log::files::LogFiles;
 use crate::runs::record::Record;
-use crate::runs::state::RunState;
 use crate::runs::store::sqlite::writer::Writer;
-use crate::runs::store::{Filter, StoredRun};
+use crate::runs::store::{AcceptedRun, Filter, StoredRun};
 
 /// The most pending runs. Above that the oldest ended ones are dropped.
 const MAX_PENDING: usize = 10_000;
@@ -103,9 +102,23 @@ impl History {
         names.any(|name| Path::new(&name).extension().is_some_and(open::is_quarantined))
     }
 
+    /// Inserts a run that is being accepted. Returns before it is written, with the version to wait
+    /// for with [`History::committed`].
+    pub fn insert(&self, record: Record, accepted: AcceptedRun) -> u64 {
+        let accepted = Some(Arc::new(accepted));
+        self.enqueue(record.id, Some(StoredRun { record, result: Value::Null, accepted }))
+    }
+
+    /// Waits until `version` is committed. Returns false if that takes longer than `timeout`.
+    pub async fn committed(&self, version: u64, timeout: Duration) -> bool {
+        let mut written = self.shared.written.subscribe();
+        let committed = written.wait_for(|written| written.version >= version);
+        tokio::time::timeout(timeout, committed).await.is_ok_and(|result| result.is_ok())
+    }
+
     /// Inserts or updates a run. Returns before it is written.
     pub fn upsert(&self, record: Record, result: Value) {
-        self.enqueue(record.id, Some(StoredRun { record, result }));
+        self.enqueue(record.id, Some(StoredRun { record, result, accepted: None }));
     }
 
     /// Deletes a run and its log files. Returns before that is done.
@@ -113,11 +126,17 @@ impl History {
         self.enqueue(id, None);
     }
 
-    fn enqueue(&self, id: Uuid, stored: Option<StoredRun>) {
+    fn enqueue(&self, id: Uuid, mut stored: Option<StoredRun>) -> u64 {
         let mut pending = lock(&self.shared.pending);
         pending.version += 1;
+        // An update that comes before the run is inserted must not lose what is inserted with it.
+        let earlier = pending.runs.remove(&id).flatten();
+        if let (Some(stored), Some(earlier)) = (&mut stored, earlier) {
+            stored.accepted = stored.accepted.take().or(earlier.accepted);
+        }
         pending.runs.insert(id, stored);
         self.shared.wake.notify_one();
+        pending.version
     }
 
     /// Waits until all pending runs are written, a write fails, or `timeout` is over.
@@ -169,7 +188,7 @@ impl History {
         );
         let Some((record, result)) = row.optional()? else { return Ok(None) };
         let result = serde_json::from_str(&result).unwrap_or(Value::Null);
-        Ok(parse(&record).map(|record| StoredRun { record, result }))
+        Ok(parse(&record).map(|record| StoredRun { record, result, accepted: None }))
     }
 
     /// Returns the newest runs that match `filter`, at most `count`, and whether there are more.
@@ -204,7 +223,8 @@ impl History {
         Ok((rows, more))
     }
 
-    /// Returns the stored runs that have not ended.
+    /// Returns the stored runs that have not ended, oldest first, with their sealed specification if
+    /// they were queued.
     ///
     /// # Errors
     ///
@@ -213,9 +233,16 @@ impl History {
     /// # Blocking
     ///
     /// Reads the database.
-    pub fn unfinished(&self) -> rusqlite::Result<Vec<Record>> {
-        let states = RunState::ALL.into_iter().filter(|state| !state.is_final()).collect();
-        self.rows(&Filter { states, ..Filter::default() }, usize::MAX >> 1)
+    pub fn unfinished(&self) -> rusqlite::Result<Vec<(Record, Option<Vec<u8>>)>> {
+        let connection = self.connect()?;
+        let mut statement =
+            connection.prepare("SELECT record, spec FROM runs WHERE ended IS NULL ORDER BY id")?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+        rows.filter_map(|row| {
+            let parsed = |(text, spec): (String, _)| parse(&text).map(|record| (record, spec));
+            row.map(parsed).transpose()
+        })
+        .collect()
     }
 
     /// Returns the ids of all runs.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::runs::log::files::LogFiles;
 use crate::runs::record::Record;
+use crate::runs::state::RunState;
 use crate::runs::store::StoredRun;
 use crate::runs::store::sqlite::open::RETRY_INTERVAL;
 use crate::runs::store::sqlite::{MAX_PENDING, Shared, WriteState, lock};
@@ -122,13 +123,15 @@ fn same_version(a: &StoredRun, b: &StoredRun) -> bool {
 
 fn upsert_row(
     connection: &Connection,
-    StoredRun { record, result }: &StoredRun,
+    StoredRun { record, result, accepted }: &StoredRun,
 ) -> rusqlite::Result<()> {
     let text = serde_json::to_string(record).unwrap_or_default();
+    let spec = accepted.as_ref().filter(|_| record.state == RunState::Queued);
     connection.execute(
-        "INSERT INTO runs (id, operation, node, state, ended, record, result)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (id) DO UPDATE SET state = ?4, ended = ?5, record = ?6, result = ?7",
+        "INSERT INTO runs (id, operation, node, state, ended, record, result, request, spec)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (id) DO UPDATE SET state = ?4, ended = ?5, record = ?6, result = ?7,
+             spec = CASE ?4 WHEN 'queued' THEN spec END",
         params![
             record.id.to_string(),
             record.operation,
@@ -137,6 +140,8 @@ fn upsert_row(
             record.ended.map(Timestamp::as_second),
             text,
             result.to_string(),
+            accepted.as_ref().map(|accepted| &accepted.request),
+            spec.map(|accepted| &accepted.spec),
         ],
     )?;
     Ok(())
@@ -178,7 +183,8 @@ mod tests {
             "hosts": HostCounts::default(), "progress": Progress::default(), "log_lines": 0,
             "job_events": 0, "log_gap": null, "ending": null, "action": null,
         });
-        StoredRun { record: serde_json::from_value(record).unwrap(), result: Value::Null }
+        let record = serde_json::from_value(record).unwrap();
+        StoredRun { record, result: Value::Null, accepted: None }
     }
 
     #[test]
