@@ -122,6 +122,22 @@ async fn a_history_of_a_newer_server_is_refused_and_not_changed() {
     assert_eq!(fs::read(&file).unwrap(), before);
 }
 
+/// The servers of schema version 1 set the version of any database back to 1.
+#[tokio::test]
+async fn a_history_that_an_older_server_has_used_is_upgraded_again() {
+    let (dir, env) = project(|_, _| {});
+    let build = || {
+        let settings = Settings::from_map(&env).unwrap_or_else(|e| panic!("{e}"));
+        internals::build(settings).unwrap_or_else(|e| panic!("{e}"))
+    };
+    drop(build());
+    let history = rusqlite::Connection::open(dir.path().join("data/history.sqlite3")).unwrap();
+    history.execute_batch("PRAGMA user_version = 1").unwrap();
+    drop(build());
+    let version: i64 = history.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(version, 2);
+}
+
 #[tokio::test]
 async fn failures_to_write_a_log_or_prepare_a_run_are_reported() {
     let server = with(&[]);

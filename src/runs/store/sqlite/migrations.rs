@@ -8,16 +8,28 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::runs::store::sqlite::open::OpenError;
 
-const STEPS: &[&str] = &[
-    // Released without `user_version` being checked, so the table may exist.
-    "CREATE TABLE IF NOT EXISTS runs (
+/// A step, and a query that says whether a database has had it, where `user_version` cannot tell:
+/// the servers of version 1 set any other version back to 1.
+struct Step {
+    sql: &'static str,
+    is_done: Option<&'static str>,
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        sql: "CREATE TABLE IF NOT EXISTS runs (
          id TEXT PRIMARY KEY, operation TEXT NOT NULL, node TEXT, state TEXT NOT NULL,
          ended INTEGER, record TEXT NOT NULL, result TEXT NOT NULL
      ) WITHOUT ROWID;
      CREATE INDEX IF NOT EXISTS ended ON runs (ended);",
+        is_done: None,
+    },
     // What was asked, and the sealed specification of a queued run.
-    "ALTER TABLE runs ADD COLUMN request TEXT;
-     ALTER TABLE runs ADD COLUMN spec BLOB;",
+    Step {
+        sql: "ALTER TABLE runs ADD COLUMN request TEXT;
+              ALTER TABLE runs ADD COLUMN spec BLOB;",
+        is_done: Some("SELECT count(*) FROM pragma_table_info('runs') WHERE name = 'spec'"),
+    },
 ];
 
 /// The version of this server's schema.
@@ -43,7 +55,13 @@ pub fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = version(&transaction)?;
     for step in STEPS.get(found..).ok_or(OpenError::Newer { found, known: VERSION })? {
-        transaction.execute_batch(step)?;
+        let is_done = match step.is_done {
+            Some(query) => transaction.query_row(query, [], |row| row.get(0))?,
+            None => false,
+        };
+        if !is_done {
+            transaction.execute_batch(step.sql)?;
+        }
     }
     transaction.pragma_update(None, "user_version", i64::try_from(VERSION).unwrap_or(i64::MAX))?;
     transaction.commit()?;

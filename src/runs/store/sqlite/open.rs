@@ -112,7 +112,8 @@ fn open_and_check(file: &Path, limits: (u32, u32)) -> Result<(Connection, Vec<Uu
             Ok(Vec::new())
         }
     })?;
-    let read_all = "SELECT max(id), max(state), max(record) FILTER (WHERE ended IS NULL) FROM runs";
+    let read_all = "SELECT max(id), max(state), max(record) FILTER (WHERE ended IS NULL), \
+                    max(spec) FILTER (WHERE ended IS NULL) FROM runs";
     connection.query_row(read_all, [], |_| Ok(()))?;
     connection.set_db_config(no_checkpoint, false)?;
     Ok((connection, removed))
