@@ -91,11 +91,11 @@ pub fn rows() -> Vec<Operation> {
 pub struct HostsRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Accepted, and without effect: the answer is always the log.
+    /// Ignored: the response is always the log.
     #[serde(default, skip_serializing_if = "not_a_variable")]
     #[schema(default = false)]
     pub as_json: Option<bool>,
-    /// The hosts or group to run on. Null, which must be said: every host of the playbook.
+    /// The hosts or group to run on. Required; null means every host of the playbook.
     #[serde(skip_serializing_if = "not_a_variable")]
     #[schema(required = true)]
     pub hosts: Option<HostPattern>,
@@ -233,16 +233,16 @@ pub struct DotFilesRequest {
     pub proxmox_node: NodeName,
     /// The hosts to run on; this bundle gets them as a variable too.
     pub hosts: TargetHosts,
-    /// The user whose files they become.
+    /// The user to install them for.
     #[serde(rename(serialize = "OPERATOR_USER"))]
     pub user: PlainText,
-    /// Those of vim.
+    /// Whether to install those of vim.
     #[serde(rename(serialize = "INSTALL_VIM_DOTFILES"))]
     pub install_vim_dot_files: bool,
-    /// Those of zsh.
+    /// Whether to install those of zsh.
     #[serde(rename(serialize = "INSTALL_ZSH_DOTFILES"))]
     pub install_zsh_dot_files: bool,
-    /// Root gets them too.
+    /// Whether to install them for root, too.
     #[serde(rename(serialize = "APPLY_FOR_ROOT"))]
     pub apply_for_root: bool,
 }

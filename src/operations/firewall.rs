@@ -150,12 +150,12 @@ pub fn rows() -> Vec<Operation> {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"proxmox_api_host": ""}))]
 pub struct DatacenterFirewallRequest {
-    /// The API to speak to. It must be one that the inventory names; empty means the
+    /// The Proxmox API host to use. It must be one that the inventory names; empty means the
     /// inventory's own.
     #[serde(skip_serializing_if = "ApiHost::is_empty")]
     #[schema(required = true)]
     pub proxmox_api_host: ApiHost,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -169,11 +169,11 @@ pub struct DatacenterFirewallOffRequest {
     #[serde(skip_serializing_if = "not_a_variable")]
     #[schema(required = true)]
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
-    /// The API to speak to. It must be one that the inventory names; empty means the
+    /// The Proxmox API host to use. It must be one that the inventory names; empty means the
     /// inventory's own.
     #[serde(skip_serializing_if = "ApiHost::is_empty")]
     #[schema(required = true)]
@@ -189,7 +189,7 @@ pub struct DatacenterFirewallOffRequest {
 pub struct AliasAddRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -211,7 +211,7 @@ pub struct AliasAddRequest {
 pub struct AliasRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -231,7 +231,7 @@ pub struct AliasRequest {
 pub struct RuleApplyRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -271,7 +271,7 @@ pub struct RuleApplyRequest {
 pub struct RuleDeleteRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -300,11 +300,11 @@ request!(RuleDeleteRequest { node: proxmox_node, as_json: as_json, guest: vm_id 
     "dc_firewall": "enabled",
 }))]
 pub struct DatacenterFirewall {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
-    /// The node whose API was asked. Null: the inventory names none for that API.
+    /// The node whose API was called. Null: the inventory names none for that API.
     pub proxmox_node: Option<String>,
     /// `enabled` or `disabled`.
     pub dc_firewall: String,
@@ -317,9 +317,9 @@ pub struct DatacenterFirewall {
     "node_firewall": "enabled",
 }))]
 pub struct NodeFirewall {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node.
     pub proxmox_node: String,
@@ -334,9 +334,9 @@ pub struct NodeFirewall {
     "vm_id": 1000, "vm_name": "gateway", "vm_firewall": "enabled",
 }))]
 pub struct GuestFirewall {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
@@ -356,9 +356,9 @@ pub struct GuestFirewall {
     "vm_fw_alias_cidr": "10.42.0.0/24", "vm_fw_alias_comment": "the lab",
 }))]
 pub struct Alias {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
@@ -379,9 +379,9 @@ pub struct Alias {
     "proxmox_node": "px-testing", "vm_id": "1000", "vm_fw_alias_name": "lab-net",
 }))]
 pub struct DeletedAlias {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
@@ -400,9 +400,9 @@ pub struct DeletedAlias {
     "vm_fw_proto": "tcp", "vm_fw_dport": "22", "vm_fw_comment": "ssh from the lab",
 }))]
 pub struct Rule {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
@@ -441,9 +441,9 @@ pub struct Rule {
     "proxmox_node": "px-testing", "vm_id": "1000", "vm_fw_pos": 0,
 }))]
 pub struct DeletedRule {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,

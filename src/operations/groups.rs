@@ -85,7 +85,7 @@ macro_rules! group {
             post(
                 path!("create-vms-", $name),
                 $tag,
-                concat!("Make the ", $guests, " guests"),
+                concat!("Create the ", $guests, " guests"),
                 create_vms::<CreateVmsRequest>(
                     concat!("core/proxmox/configure/default/vms/create-vms-", $name),
                     $keys,
@@ -188,7 +188,7 @@ fn example(first_id: i64, keys: &[&str]) -> Value {
 pub struct GroupRevertRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,

@@ -92,7 +92,7 @@ pub fn rows() -> Vec<Operation> {
 pub struct NodeInterfaceAddRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -126,7 +126,7 @@ pub struct NodeInterfaceDeleteRequest {
     /// The interface.
     #[schema(required = true)]
     pub iface_name: Option<InterfaceName>,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -141,7 +141,7 @@ pub struct NodeInterfaceDeleteRequest {
 pub struct GuestInterfaceAddRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -184,7 +184,7 @@ pub struct GuestInterfaceAddRequest {
 pub struct GuestInterfaceDeleteRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -212,9 +212,9 @@ request!(GuestInterfaceDeleteRequest { node: proxmox_node, as_json: as_json, gue
     "ip_settings_gateway": "192.0.2.1", "ip_settings_netmask": "24",
 }))]
 pub struct NodeInterface {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node.
     pub proxmox_node: String,
@@ -260,9 +260,9 @@ pub struct NodeInterface {
     "iface_autostart": 1, "ip_address": "10.42.0.1", "ip_netmask": "255.255.255.0",
 }))]
 pub struct AddedNodeInterface {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node.
     pub proxmox_node: String,
@@ -272,15 +272,15 @@ pub struct AddedNodeInterface {
     pub iface_type: String,
     /// 1 when it comes up at boot, else 0.
     pub iface_autostart: i64,
-    /// Its IPv4 address. Absent: none was asked for.
+    /// Its IPv4 address. Absent: none was requested.
     pub ip_address: Option<String>,
-    /// Its IPv4 netmask, dotted. Absent: none was asked for.
+    /// Its IPv4 netmask, dotted. Absent: none was requested.
     pub ip_netmask: Option<String>,
-    /// The IPv4 gateway. Absent: none was asked for.
+    /// The IPv4 gateway. Absent: none was requested.
     pub ip_gateway: Option<String>,
     /// The ports of a bridge. Absent: none were asked for.
     pub bridge_ports: Option<String>,
-    /// The Open vSwitch bridge that it belongs to. Absent: none was asked for.
+    /// The Open vSwitch bridge that it belongs to. Absent: none was requested.
     pub ovs_bridge: Option<String>,
 }
 
@@ -292,9 +292,9 @@ pub struct AddedNodeInterface {
     "proxmox_node": "px-testing", "iface_name": "vmbr42",
 }))]
 pub struct DeletedNodeInterface {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node.
     pub proxmox_node: String,
@@ -313,9 +313,9 @@ pub struct DeletedNodeInterface {
     "vm_network_firewall": "1", "vm_network_tag": "42",
 }))]
 pub struct GuestInterface {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
@@ -344,9 +344,9 @@ pub struct GuestInterface {
     "iface_tag": 42, "iface_firewall": 1,
 }))]
 pub struct AddedGuestInterface {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
@@ -358,7 +358,7 @@ pub struct AddedGuestInterface {
     pub iface_model: String,
     /// Its MAC address. Absent: Proxmox VE made one.
     pub iface_macaddr: Option<String>,
-    /// The bridge that it is plugged into. Absent: none was asked for.
+    /// The bridge that it is plugged into. Absent: none was requested.
     pub iface_bridge: Option<String>,
     /// The VLAN tag. Absent: untagged.
     pub iface_tag: Option<i64>,
@@ -383,9 +383,9 @@ pub struct AddedGuestInterface {
     "proxmox_node": "px-testing", "vm_id": "1000", "vm_vmnet_id": 1,
 }))]
 pub struct DeletedGuestInterface {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,

@@ -197,7 +197,7 @@ pub(super) fn not_a_variable<T>(_: &T) -> bool {
 pub struct NodeRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -209,7 +209,7 @@ pub struct NodeRequest {
 pub struct GuestRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,

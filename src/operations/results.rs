@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A task of Proxmox VE, which had ended well when this was answered.
+/// A task of Proxmox VE, that has succeeded.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
     "data": "UPID:px-testing:0001F3A2:0049B1C8:68C2F0A1:qmcreate:4200:root@pam!demo:",

@@ -73,7 +73,7 @@ pub fn rows() -> Vec<Operation> {
 pub struct SnapshotCreateRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -93,7 +93,7 @@ pub struct SnapshotCreateRequest {
 pub struct SnapshotRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -115,9 +115,9 @@ request!(SnapshotRequest { node: proxmox_node, as_json: as_json, guest: vm_id })
     "vm_snapshot_time": 1_757_600_000,
 }))]
 pub struct ListedSnapshot {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
@@ -142,9 +142,9 @@ pub struct ListedSnapshot {
     "vm_snapshot_description": "clean-state",
 }))]
 pub struct CreatedSnapshot {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
@@ -154,7 +154,7 @@ pub struct CreatedSnapshot {
     pub vm_name: String,
     /// The name of the snapshot.
     pub vm_snapshot_name: String,
-    /// Its description. Null: none was asked for.
+    /// Its description. Null: none was requested.
     pub vm_snapshot_description: Option<String>,
     /// The task of Proxmox VE that took it.
     pub raw_data: RawTask,
@@ -168,9 +168,9 @@ pub struct CreatedSnapshot {
     "raw_data": {"data": "UPID:px-testing:0001F3E6:0049B9D4:68C2F1CA:qmrollback:1020:root@pam!demo:"},
 }))]
 pub struct ChangedSnapshot {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,

@@ -66,7 +66,7 @@ pub fn rows() -> Vec<Operation> {
 pub struct DownloadIsoRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -86,7 +86,7 @@ pub struct DownloadIsoRequest {
 pub struct StorageRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -108,9 +108,9 @@ request!(StorageRequest { node: proxmox_node, as_json: as_json });
     "storage_is_share": 0,
 }))]
 pub struct Storage {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node.
     pub proxmox_node: String,
@@ -145,9 +145,9 @@ pub struct Storage {
     "iso_vol_id": "local:iso/debian-12.11.0-amd64-netinst.iso",
 }))]
 pub struct IsoImage {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node.
     pub proxmox_node: String,
@@ -174,9 +174,9 @@ pub struct IsoImage {
     "template_vol_id": "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst",
 }))]
 pub struct ContainerTemplate {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node.
     pub proxmox_node: String,
@@ -203,9 +203,9 @@ pub struct ContainerTemplate {
     "raw_info": {"data": "UPID:px-testing:0001F3F1:0049BBC6:68C2F211:download:lab-tools.iso:root@pam!demo:"},
 }))]
 pub struct DownloadedIso {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node.
     pub proxmox_node: String,

@@ -24,7 +24,7 @@ pub const GUEST_NETWORK: &Tag = &tag("proxmox - network - vm", "The network card
 pub const STORAGE: &Tag =
     &tag("proxmox - storage", "Storages, and the ISO images and container templates on them.");
 pub const USAGE: &Tag = &tag("proxmox - usage", "The guests of a node and what they use.");
-pub const MANAGEMENT: &Tag = &tag("proxmox - vm management", "Guests made, cloned and deleted.");
+pub const MANAGEMENT: &Tag = &tag("proxmox - vm management", "Create, clone and delete guests.");
 pub const CONFIG: &Tag = &tag("proxmox - vm configuration", "The configuration of a guest.");
 pub const LIFECYCLE: &Tag =
     &tag("proxmox - vm lifecycle", "Guests started, stopped, paused and resumed, one or several.");
@@ -43,4 +43,4 @@ pub const VULN: &Tag = &tag(
     "bundles - core - proxmox - vms - default-configuration - vuln",
     "The vulnerable guests of the default configuration, as a group.",
 );
-pub const RUNS: &Tag = &tag("runs", "What became of the playbook runs that operations started.");
+pub const RUNS: &Tag = &tag("runs", "The playbook runs that operations started.");

@@ -103,7 +103,7 @@ text! {
     TargetHosts, r"^[a-zA-Z0-9._:][a-zA-Z0-9._:-]*$", 253, "all"
 }
 text! {
-    /// The Proxmox API to speak to, one of those that the inventory names. Empty: the
+    /// The Proxmox API host to use, one of those that the inventory names. Empty: the
     /// inventory's own.
     ApiHost, r"^[A-Za-z0-9\.:-]*$", 260, ""
 }

@@ -61,7 +61,7 @@ pub fn rows() -> Vec<Operation> {
 pub struct SetTagRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -89,19 +89,19 @@ request!(SetTagRequest { node: proxmox_node, as_json: as_json, guest: vm_id });
     }},
 }))]
 pub struct GuestConfig {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
     /// Its id, as text.
     pub vm_id: String,
-    /// Its configuration, as Proxmox VE says it.
+    /// Its configuration, as reported by Proxmox VE.
     pub raw_data: RawConfig,
 }
 
-/// A guest's configuration in Proxmox VE's own words.
+/// A guest's configuration as reported by Proxmox VE.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"data": {"name": "gateway", "cores": 2, "sockets": 1, "memory": "2048"}}))]
 pub struct RawConfig {
@@ -120,9 +120,9 @@ pub struct RawConfig {
     "vm_cdrom_size": "702M",
 }))]
 pub struct GuestCdrom {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
@@ -145,9 +145,9 @@ pub struct GuestCdrom {
     "vm_id": "1000", "vm_arch": "host", "vm_cores": 2, "vm_sockets": 1,
 }))]
 pub struct GuestCpu {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
@@ -168,9 +168,9 @@ pub struct GuestCpu {
     "vm_id": "1000", "vm_ram_allocated": "2048",
 }))]
 pub struct GuestRam {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
@@ -187,9 +187,9 @@ pub struct GuestRam {
     "tags": "admin;lab",
 }))]
 pub struct GuestTags {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,

@@ -46,7 +46,7 @@ pub fn rows() -> Vec<Operation> {
         post(
             "/v0/admin/proxmox/vms/vm_id/create",
             MANAGEMENT,
-            "Make a guest",
+            "Create a guest",
             action::<CreateRequest>(
                 one::<CreatedGuest>("vm_create"),
                 changes(Guests),
@@ -199,7 +199,7 @@ fn several(action: &'static str) -> OperationSpec {
 pub struct CreateRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -238,7 +238,7 @@ fn cloned_vm() -> Option<GuestDescription> {
 pub struct CloneRequest {
     /// The node.
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -261,7 +261,7 @@ pub struct GuestListRequest {
     /// The node.
     #[serde(rename(serialize = "PROXMOX_NODE"))]
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -281,7 +281,7 @@ pub struct DeleteListRequest {
     /// The node.
     #[serde(rename(serialize = "PROXMOX_NODE"))]
     pub proxmox_node: NodeName,
-    /// Answer the result (true) or the lines of the log (false).
+    /// Whether to return the result (true) or the lines of the log (false).
     #[serde(default = "default_true", skip_serializing_if = "not_a_variable")]
     #[schema(default = true)]
     pub as_json: bool,
@@ -320,15 +320,15 @@ request!(DeleteListRequest { node: proxmox_node, as_json: as_json, named_guests:
     },
 }))]
 pub struct ListedGuest {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
     /// Its name.
     pub vm_name: String,
-    /// `running` or `stopped`. A paused guest counts as running here.
+    /// `running` or `stopped`. A paused guest is reported as running.
     pub vm_status: String,
     /// Its id.
     pub vm_id: i64,
@@ -338,7 +338,7 @@ pub struct ListedGuest {
     pub vm_template: i64,
     /// Its tags, separated by `;`. Empty: none.
     pub vm_tags: String,
-    /// What it uses and what it may use.
+    /// Its resource usage and limits.
     pub vm_meta: GuestMeta,
 }
 
@@ -354,7 +354,7 @@ pub struct GuestMeta {
     pub cpu_current_usage: f64,
     /// The number of its CPUs, cores times sockets (`cpus`).
     pub cpu_allocated: i64,
-    /// Bytes of its disk in use (`disk`). Proxmox VE does not measure it for VMs and says 0.
+    /// Bytes of its disk in use (`disk`). Proxmox VE does not measure it for VMs and reports 0.
     pub disk_current_usage: i64,
     /// Bytes read from its disks since the start (`diskread`). Null: not measured.
     pub disk_read: Option<i64>,
@@ -382,15 +382,15 @@ pub struct GuestMeta {
     "ram_max": 1_073_741_824, "net_in": 92_820_000, "net_out": 37_740_000,
 }))]
 pub struct GuestUsage {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
     /// Its name.
     pub vm_name: String,
-    /// `running` or `stopped`. A paused guest counts as running here.
+    /// `running` or `stopped`. A paused guest is reported as running.
     pub vm_status: String,
     /// Its id.
     pub vm_id: i64,
@@ -400,7 +400,7 @@ pub struct GuestUsage {
     pub cpu_current_usage: f64,
     /// The number of its CPUs, cores times sockets (`cpus`).
     pub cpu_allocated: i64,
-    /// Bytes of its disk in use (`disk`). Proxmox VE does not measure it for VMs and says 0.
+    /// Bytes of its disk in use (`disk`). Proxmox VE does not measure it for VMs and reports 0.
     pub disk_current_usage: i64,
     /// Bytes read from its disks since the start (`diskread`). Null: not measured.
     pub disk_read: Option<i64>,
@@ -425,9 +425,9 @@ pub struct GuestUsage {
     "vm_name": "gateway", "vm_status": "running",
 }))]
 pub struct GuestState {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest is on.
     pub proxmox_node: String,
@@ -451,9 +451,9 @@ pub struct GuestState {
     "vm_iso": "local:iso/debian-12.11.0-amd64-netinst.iso",
 }))]
 pub struct CreatedGuest {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest was made on.
     pub proxmox_node: String,
@@ -469,9 +469,9 @@ pub struct CreatedGuest {
     pub vm_sockets: i64,
     /// Memory in MiB.
     pub vm_memory: i64,
-    /// Its disk as Proxmox VE was asked for it: the storage and the size in GiB. Absent: no disk.
+    /// Its disk as requested from Proxmox VE: the storage and the size in GiB. Absent: no disk.
     pub vm_scsi0: Option<String>,
-    /// Its network card as Proxmox VE was asked for it: the model and the bridge.
+    /// Its network card as requested from Proxmox VE: the model and the bridge.
     pub vm_net0: String,
     /// The ISO image in its CD drive. Absent: no CD drive.
     pub vm_iso: Option<String>,
@@ -487,9 +487,9 @@ pub struct CreatedGuest {
     "raw_data": {"data": "UPID:px-testing:0001F3B7:0049B3E0:68C2F0F4:qmdestroy:4200:root@pam!demo:"},
 }))]
 pub struct DeletedGuest {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that the guest was on.
     pub proxmox_node: String,
@@ -509,9 +509,9 @@ pub struct DeletedGuest {
     "raw_info": {"data": "UPID:px-testing:0001F3C4:0049B5A9:68C2F13B:qmclone:9000:root@pam!demo:"},
 }))]
 pub struct ClonedGuest {
-    /// The action that answered.
+    /// The action.
     pub action: String,
-    /// Where the answer comes from: `proxmox`.
+    /// The source of the result: `proxmox`.
     pub source: String,
     /// The node that both guests are on.
     pub proxmox_node: String,
@@ -521,7 +521,7 @@ pub struct ClonedGuest {
     pub vm_id_clone_from: String,
     /// The name of the copy.
     pub vm_name: String,
-    /// The description of the copy. Null: none was asked for.
+    /// The description of the copy. Null: none was requested.
     pub vm_description: Option<String>,
     /// The task of Proxmox VE that made the copy.
     pub raw_info: RawTask,
