@@ -182,7 +182,7 @@ async fn end_all(job: &Job, root: Option<Process>, stop: &watch::Receiver<Stop>)
     let (run_id, stop) = (job.run_id.clone(), stop.clone());
     let ended = tokio::task::spawn_blocking(move || reaper::end(&run_id, root, &stop));
     if let Err(error) = ended.await {
-        tracing::error!(%error, "cannot end the processes of a run");
+        tracing::error!(%error, "the task that ends the processes of a run failed");
     }
 }
 

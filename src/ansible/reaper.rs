@@ -87,7 +87,7 @@ pub fn end(run_id: &str, root: Option<Process>, stop: &watch::Receiver<Stop>) {
             left.iter().for_each(|process| signal(process, Signal::KILL));
             if begun.elapsed() > LOG_REMAINING_AFTER && !logged {
                 let pids: Vec<i32> = left.iter().map(|process| process.pid).collect();
-                tracing::error!(run_id, ?pids, "cannot end processes of a run");
+                tracing::error!(run_id, ?pids, "processes of a run survive SIGKILL");
                 logged = true;
             }
         }

@@ -190,8 +190,7 @@ fn require_known_api(settings: &Settings, host: &str) -> Result<(), PlanError> {
     let playbooks = settings.local_playbooks.join("playbooks");
     let folders = [settings.inventory.as_path(), &playbooks];
     let known = inventory::api_access(&folders, settings.vars_file.as_deref()).map_err(|e| {
-        let unknown = "so it cannot be told whether this is an API host of the inventory";
-        PlanError(format!("proxmox_api_host: {e}, {unknown}"))
+        PlanError(format!("proxmox_api_host cannot be checked against the inventory: {e}"))
     })?;
     if known.allows(host) {
         return Ok(());

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::ansible::events::JobEvent;
-use crate::ansible::execution::reported_rc;
+use crate::ansible::execution::{ExecutionError, reported_rc};
 use crate::ansible::extra_vars;
 use crate::ansible::job_events::JobEvents;
 use crate::ansible::reaper;
@@ -185,7 +185,7 @@ pub(super) fn recover(
     let written = history.flush_blocking(WRITE_TIMEOUT);
     for Leftover { id, dir } in &leftovers {
         if !written && unsettled.contains(id) {
-            tracing::error!(run_id = %id, "run directory kept, since the final state of the run cannot be written");
+            tracing::error!(run_id = %id, "keeping the run directory: the final state of the run cannot be written");
             continue;
         }
         match fs::remove_dir_all(dir) {
@@ -315,6 +315,7 @@ fn conclude_from_files(
         Some(Some(0)) if last && complete => {
             Outcome::Finished(RunResult { rc: Some(0), reported: true, ..ended })
         }
+        Some(Some(0)) if last => Outcome::Unknown(ExecutionError::NoRecap.to_string()),
         Some(Some(0)) => Outcome::Unknown(
             "the server stopped before all playbooks of the run had started".to_owned(),
         ),

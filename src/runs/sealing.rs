@@ -25,7 +25,7 @@ const KEY_LEN: usize = 32;
 #[derive(Debug, Error)]
 pub enum UnsealError {
     /// It was sealed with another key, for another run, or was changed.
-    #[error("it was not sealed with the key of this server")]
+    #[error("it was not sealed with the key of this server, or it was modified")]
     Key,
     /// A server of another version sealed it.
     #[error("its version is not that of this server")]
@@ -68,7 +68,9 @@ impl SealingKey {
         };
         let key = UnboundKey::new(&CHACHA20_POLY1305, &bytes).map_err(|_| {
             let (file, length) = (file.display(), bytes.len());
-            io::Error::other(format!("{file} holds {length} bytes, and a key has {KEY_LEN}"))
+            io::Error::other(format!(
+                "{file} is not a valid key: expected {KEY_LEN} bytes, found {length}"
+            ))
         })?;
         Ok(Self { key: LessSafeKey::new(key), random })
     }
@@ -233,6 +235,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("secret.key"), "short").unwrap();
         let error = SealingKey::open_or_create(&folder.path().join("secret.key")).err().unwrap();
-        assert!(error.to_string().ends_with("holds 5 bytes, and a key has 32"), "{error}");
+        assert!(
+            error.to_string().ends_with("is not a valid key: expected 32 bytes, found 5"),
+            "{error}"
+        );
     }
 }

@@ -36,7 +36,7 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The queue is full.
-    #[error("the queue is full, {0} waiting; nothing was started, try again later")]
+    #[error("the queue is full ({0} runs are waiting); nothing was started, try again later")]
     QueueFull(usize),
     /// The consumer has filled its share of the queue.
     #[error(
@@ -113,7 +113,7 @@ impl Runs {
         run.set_commit(Commit::Committed);
         match self.enter(&mut active, &run, &spec) {
             Ok(()) => {
-                tracing::info!(run_id = %run.id, operation = spec.operation, "queued run of an earlier server");
+                tracing::info!(run_id = %run.id, operation = spec.operation, "requeued a run of an earlier server");
                 self.spawn(run, spec);
             }
             Err(error) => {

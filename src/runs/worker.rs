@@ -96,6 +96,8 @@ impl Worker<'_> {
         let RunSpec { action, node, steps, secrets, .. } = spec;
         let mut found: Option<Guest> = None;
         let mut last = RunResult { rc: Some(0), reported: true, ..RunResult::default() };
+        // Whether a playbook has run, which may have changed something.
+        let mut has_run = false;
         for (index, step) in steps.into_iter().enumerate() {
             match step {
                 Step::LookUp { vm_id, playbook, name_wanted } => {
@@ -114,14 +116,15 @@ impl Worker<'_> {
                     }
                     let playbook = match self.find(playbook).await {
                         Ok(playbook) => playbook,
-                        Err(outcome) => return outcome,
+                        Err(outcome) => return after(has_run, outcome),
                     };
                     let inventory = self.context.settings.inventory.clone();
                     let invocation = Invocation { playbook, inventory, limit, tags, extra_vars };
                     match self.run_playbook(&invocation, action.clone()).await {
                         Ok((end, report)) => last = run_result(end, report),
-                        Err(outcome) => return outcome,
+                        Err(outcome) => return after(has_run, outcome),
                     }
+                    has_run = true;
                     if last.rc != Some(0) {
                         break;
                     }
@@ -237,6 +240,14 @@ impl Worker<'_> {
             self.run.update(recorder.recorded());
         }
         self.context.upsert(self.run);
+    }
+}
+
+/// The outcome of a step. A run of which a playbook `has_run` is not refused: it has failed.
+fn after(has_run: bool, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Refused(reason) if has_run => Outcome::Failed(reason),
+        outcome => outcome,
     }
 }
 

@@ -46,9 +46,9 @@ const MAX_LINES: usize = 10_000;
 /// A page of lines or events ends with the one that reaches this size.
 const PAGE_BYTES: usize = 1024 * 1024;
 
-/// How long a 202 response is held back until the run is written to the history, so that the client
-/// finds it even if the server is killed.
-pub const HISTORY_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the response to a cancellation waits until it is written to the history, so that it
+/// survives a kill of the server.
+const HISTORY_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The `Retry-After` of a 503, in seconds.
 pub const RETRY_AFTER: u32 = 10;

@@ -4,6 +4,7 @@ pub mod sqlite;
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -21,6 +22,36 @@ pub struct StoredRun {
     pub accepted: Option<Arc<AcceptedRun>>,
 }
 
+impl StoredRun {
+    /// The size as JSON, in bytes.
+    pub fn bytes(&self) -> usize {
+        let accepted = self.accepted.as_ref().map_or(0, |accepted| accepted.bytes());
+        json_bytes(&self.record) + json_bytes(&self.result) + accepted
+    }
+}
+
+/// The length of a value as JSON, in bytes.
+fn json_bytes(value: &impl Serialize) -> usize {
+    /// Counts what is written to it.
+    struct Counter(usize);
+
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut counter = Counter(0);
+    // Neither the counter nor the types of a run fail.
+    let _ = serde_json::to_writer(&mut counter, value);
+    counter.0
+}
+
 /// What is stored of a run when it is accepted.
 #[derive(Debug)]
 pub struct AcceptedRun {
@@ -28,6 +59,13 @@ pub struct AcceptedRun {
     pub request: String,
     /// The sealed specification, which is deleted when the run starts or ends.
     pub spec: Vec<u8>,
+}
+
+impl AcceptedRun {
+    /// The size, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.request.len() + self.spec.len()
+    }
 }
 
 /// Selects runs. All conditions must hold.

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use crate::support::examples::example;
 use crate::support::server::{Answer, Client};
 use crate::support::stub::{StubServer, write};
 use crate::support::wait;
@@ -516,4 +517,23 @@ async fn every_published_path_of_runs_is_routed() {
             assert_eq!(answer.status, expected, "{method} {path}: {}", answer.text);
         }
     }
+}
+
+#[tokio::test]
+async fn a_playbook_that_disappears_after_another_has_run_is_a_failure() {
+    let server = limited(&[]);
+    let example = example("default/create-vms-student");
+    let (client, body) = (server.client.clone(), example.body);
+    let answer = tokio::spawn(async move { client.json("POST", &example.path, &body).await });
+    wait::until("init.yml runs", async || server.calls().len() == 1).await;
+    let main = server.calls()[0]["playbook"].as_str().unwrap().replace("init.yml", "main.yml");
+    fs::remove_file(server.dir.path().join("public").join(main)).unwrap();
+    release(&server);
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status, 500, "{}", answer.text);
+    let id = answer.headers["x-run-id"].to_str().unwrap();
+    let run = run(&server.client, &json!(id)).await;
+    assert_eq!(run["state"], "failed", "{run:#}");
+    let explanation = run["explanation"].as_str().unwrap();
+    assert!(!explanation.contains("Nothing was"), "{explanation}");
 }

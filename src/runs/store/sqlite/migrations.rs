@@ -1,7 +1,7 @@
 //! The schema of the history, as the list of steps that lead to it.
 //!
 //! `user_version` is the number of steps that a database has had. A released step never changes. A
-//! step only adds (*expand*), so that the previous version of the server can still use the database;
+//! step only adds (*expand*), so that two versions of the server can use a database;
 //! what no version uses any more is removed by a later release (*contract*).
 
 use rusqlite::{Connection, TransactionBehavior};

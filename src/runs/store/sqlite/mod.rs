@@ -26,8 +26,8 @@ use crate::runs::record::Record;
 use crate::runs::store::sqlite::writer::Writer;
 use crate::runs::store::{AcceptedRun, Filter, StoredRun};
 
-/// The most pending runs. Above that the oldest ended ones are dropped.
-const MAX_PENDING: usize = 10_000;
+/// The most bytes of pending runs, as JSON. Above that the oldest ended ones are dropped.
+const MAX_PENDING: usize = 64 * 1024 * 1024;
 
 /// The history of runs in one data dir.
 pub struct History {
@@ -53,10 +53,14 @@ struct WriteState {
     error: Option<String>,
 }
 
+/// Runs to write; `None` deletes the run. A copy shares the runs.
+type Batch = BTreeMap<Uuid, Option<Arc<StoredRun>>>;
+
 #[derive(Default)]
 struct Pending {
-    /// `None` deletes the run.
-    runs: BTreeMap<Uuid, Option<StoredRun>>,
+    runs: Batch,
+    /// The size of `runs`.
+    bytes: usize,
     /// Incremented with each change.
     version: u64,
     closed: bool,
@@ -127,14 +131,19 @@ impl History {
     }
 
     fn enqueue(&self, id: Uuid, mut stored: Option<StoredRun>) -> u64 {
+        let mut bytes = stored.as_ref().map_or(0, StoredRun::bytes);
         let mut pending = lock(&self.shared.pending);
         pending.version += 1;
         // An update that comes before the run is inserted must not lose what is inserted with it.
-        let earlier = pending.runs.remove(&id).flatten();
-        if let (Some(stored), Some(earlier)) = (&mut stored, earlier) {
-            stored.accepted = stored.accepted.take().or(earlier.accepted);
+        let earlier = pending.remove(id);
+        if let (Some(stored @ StoredRun { accepted: None, .. }), Some(earlier)) =
+            (&mut stored, earlier)
+        {
+            stored.accepted.clone_from(&earlier.accepted);
+            bytes += stored.accepted.as_ref().map_or(0, |accepted| accepted.bytes());
         }
-        pending.runs.insert(id, stored);
+        pending.bytes += bytes;
+        pending.runs.insert(id, stored.map(Arc::new));
         self.shared.wake.notify_one();
         pending.version
     }
@@ -178,8 +187,9 @@ impl History {
     ///
     /// Reads the database.
     pub fn get(&self, id: Uuid) -> rusqlite::Result<Option<StoredRun>> {
-        if let Some(stored) = lock(&self.shared.pending).runs.get(&id) {
-            return Ok(stored.clone());
+        let pending = lock(&self.shared.pending).runs.get(&id).cloned();
+        if let Some(stored) = pending {
+            return Ok(stored.map(Arc::unwrap_or_clone));
         }
         let row = self.connect()?.query_row(
             "SELECT record, result FROM runs WHERE id = ?1",
@@ -209,8 +219,9 @@ impl History {
         active: Vec<Record>,
     ) -> rusqlite::Result<(Vec<Record>, bool)> {
         let mut newer: BTreeMap<Uuid, Option<Record>> = BTreeMap::new();
-        for (id, stored) in &lock(&self.shared.pending).runs {
-            newer.insert(*id, stored.as_ref().map(|stored| stored.record.clone()));
+        let pending = lock(&self.shared.pending).runs.clone();
+        for (id, stored) in pending {
+            newer.insert(id, stored.map(|stored| stored.record.clone()));
         }
         newer.extend(active.into_iter().map(|record| (record.id, Some(record))));
         // The newer version of a row may not match any more, so as many more rows are read.
@@ -294,6 +305,15 @@ impl History {
         let connection = Connection::open(&self.file)?;
         connection.busy_timeout(open::BUSY_TIMEOUT)?;
         Ok(connection)
+    }
+}
+
+impl Pending {
+    /// Removes a run and returns it, unless it was to be deleted.
+    fn remove(&mut self, id: Uuid) -> Option<Arc<StoredRun>> {
+        let removed = self.runs.remove(&id).flatten()?;
+        self.bytes = self.bytes.saturating_sub(removed.bytes());
+        Some(removed)
     }
 }
 

@@ -1,6 +1,5 @@
 //! The thread that writes the history.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -8,11 +7,10 @@ use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use crate::runs::log::files::LogFiles;
-use crate::runs::record::Record;
 use crate::runs::state::RunState;
 use crate::runs::store::StoredRun;
 use crate::runs::store::sqlite::open::RETRY_INTERVAL;
-use crate::runs::store::sqlite::{MAX_PENDING, Shared, WriteState, lock};
+use crate::runs::store::sqlite::{Batch, MAX_PENDING, Shared, WriteState, lock};
 
 pub(super) struct Writer {
     pub(super) connection: Connection,
@@ -48,7 +46,7 @@ impl Writer {
     }
 
     /// Waits for pending runs and returns a copy, as they remain readable until they are written.
-    fn next(&self) -> (BTreeMap<Uuid, Option<StoredRun>>, u64, bool) {
+    fn next(&self) -> (Batch, u64, bool) {
         let mut pending = lock(&self.shared.pending);
         let written = self.shared.written.borrow().version;
         while pending.version == written && !pending.closed {
@@ -58,7 +56,7 @@ impl Writer {
     }
 
     /// Writes `runs` in one transaction and prunes. Returns the runs that were deleted.
-    fn write(&mut self, runs: &BTreeMap<Uuid, Option<StoredRun>>) -> rusqlite::Result<Vec<Uuid>> {
+    fn write(&mut self, runs: &Batch) -> rusqlite::Result<Vec<Uuid>> {
         let transaction = self.connection.transaction()?;
         let mut removed = Vec::new();
         for (id, stored) in runs {
@@ -76,11 +74,16 @@ impl Writer {
         transaction.commit()?;
         let mut pending = lock(&self.shared.pending);
         // A version that was added in the meantime remains pending.
-        pending.runs.retain(|id, stored| match (runs.get(id), stored) {
-            (Some(None), None) => false,
-            (Some(Some(written)), Some(stored)) => !same_version(written, stored),
-            _ => true,
-        });
+        for (id, written) in runs {
+            let is_written = match (written, pending.runs.get(id)) {
+                (None, Some(None)) => true,
+                (Some(written), Some(Some(newest))) => Arc::ptr_eq(written, newest),
+                _ => false,
+            };
+            if is_written {
+                pending.remove(*id);
+            }
+        }
         Ok(removed)
     }
 
@@ -90,7 +93,7 @@ impl Writer {
         self.shared.attempted.notify_all();
     }
 
-    fn failed(&self, runs: BTreeMap<Uuid, Option<StoredRun>>, error: &rusqlite::Error) {
+    fn failed(&self, runs: Batch, error: &rusqlite::Error) {
         let reason = format!("the run history cannot be written: {error}");
         let known = self.shared.written.borrow().error.as_ref() == Some(&reason);
         if !known {
@@ -98,27 +101,16 @@ impl Writer {
         }
         self.shared.written.send_modify(|written| written.error = Some(reason));
         let mut pending = lock(&self.shared.pending);
-        while pending.runs.len() > MAX_PENDING {
-            let ended = |stored: &Option<StoredRun>| {
-                stored.as_ref().is_none_or(|k| k.record.ended.is_some())
+        while pending.bytes > MAX_PENDING {
+            let has_ended = |stored: &Option<Arc<StoredRun>>| {
+                stored.as_ref().is_some_and(|s| s.record.ended.is_some())
             };
-            let oldest = pending.runs.iter().find(|(_, stored)| ended(stored)).map(|(id, _)| *id);
-            match oldest {
-                Some(id) => pending.runs.remove(&id),
-                None => break,
-            };
+            let ended = pending.runs.iter().find(|(_, stored)| has_ended(stored));
+            let Some(id) = ended.map(|(id, _)| *id) else { break };
+            pending.remove(id);
+            tracing::error!(run_id = %id, "too much waits to be written: the outcome of the run is lost");
         }
     }
-}
-
-/// Whether two versions of a run are the same. Later versions differ in at least one of these
-/// members.
-fn same_version(a: &StoredRun, b: &StoredRun) -> bool {
-    let key = |stored: &StoredRun| {
-        let Record { state, ended, ending, progress, .. } = &stored.record;
-        (*state, *ended, *ending, progress.playbook)
-    };
-    key(a) == key(b)
 }
 
 fn upsert_row(
