@@ -49,6 +49,7 @@ pub(super) async fn drive(context: Arc<RunContext>, run: Arc<Run>, spec: RunSpec
 
 /// Executes the plan within the time limit. A panic is an outcome too.
 async fn execute(context: &RunContext, run: &Run, spec: RunSpec, redaction: Redaction) -> Outcome {
+    // First of all: for recovery, a run with a log has started.
     let log = context.logs.create(run.id);
     let playbooks = run.snapshot().record.progress.playbooks;
     let recorder = Recorder::new(redaction, log, playbooks, Some(context.metrics.clone()));

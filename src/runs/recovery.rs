@@ -159,6 +159,7 @@ pub(super) fn recover(
     // A run is missing from the history if that could not be written.
     let unknown = leftovers.iter().filter(|leftover| !known.contains(&leftover.id));
     unfinished.extend(unknown.filter_map(Leftover::record));
+    let logged: HashSet<Uuid> = logs.all().into_iter().collect();
     let ends: Vec<Termination> = leftovers.iter().map(Leftover::terminate).collect();
     let unsettled: HashSet<Uuid> = unfinished.iter().map(|record| record.id).collect();
     for mut record in unfinished {
@@ -168,7 +169,13 @@ pub(super) fn recover(
         if let Some(newer) = leftover.and_then(Leftover::record) {
             record.take_newer_progress(newer);
         }
-        if record.state != RunState::Queued || leftover.is_some() || end.was_alive {
+        // A run opens its log before it starts anything. The history may still say that it is queued,
+        // if that was locked until the server was killed. A run must never start twice.
+        let has_started = record.state != RunState::Queued
+            || leftover.is_some()
+            || end.was_alive
+            || logged.contains(&record.id);
+        if has_started {
             settle(settings, history, logs, record, leftover, end);
             continue;
         }
@@ -204,8 +211,8 @@ pub(super) fn recover(
     Ok(queued)
 }
 
-/// Returns the specification of a queued run, or why it does not begin any more. The reason is empty
-/// if a server stored the run that had no specification.
+/// Returns the specification of a queued run, or the reason why it is canceled, as the continuation
+/// of a sentence. The reason is empty if the run was stored without a specification.
 fn still_wanted(
     settings: &Settings,
     sealing: &SealingKey,

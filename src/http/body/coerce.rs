@@ -28,7 +28,7 @@ const BOOL_PARSING: CoercionError =
 ///
 /// # Errors
 ///
-/// If the value is none of these, has a fractional part, or is too large.
+/// Returns an error for any other value, for fractions, and for numbers that are too large.
 pub fn integer(value: &Value) -> Result<i64, CoercionError> {
     match value {
         Value::Bool(b) => Ok(i64::from(*b)),
@@ -79,7 +79,7 @@ fn without_underscores(text: &str) -> Option<String> {
 ///
 /// # Errors
 ///
-/// If the value is none of these, or is not finite.
+/// Returns an error for any other value, and for infinities and NaN.
 pub fn number(value: &Value) -> Result<Number, CoercionError> {
     let float = match value {
         Value::Bool(b) => f64::from(u8::from(*b)),
@@ -97,7 +97,7 @@ pub fn number(value: &Value) -> Result<Number, CoercionError> {
 ///
 /// # Errors
 ///
-/// If the value is none of these.
+/// Returns an error for any other value.
 pub fn boolean(value: &Value) -> Result<bool, CoercionError> {
     match value {
         Value::Bool(b) => Ok(*b),

@@ -155,3 +155,22 @@ async fn a_shutdown_keeps_queued_runs_that_no_client_waits_for() {
     let run = server.run(&canceled).await;
     assert_eq!(run["state"], "canceled", "{run:#}");
 }
+
+/// The end of a run could not be written before the server was killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_has_started_never_starts_again() {
+    let (dir, env, mut server) = busy().await;
+    let queued = begin(&server, &format!("{VM}/stop"), &guest()).await;
+    let history = rusqlite::Connection::open(dir.path().join("data/history.sqlite3")).unwrap();
+    history.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    behave(dir.path(), false);
+    write(&dir.path().join("runs/release"), "");
+    server.run_when(&queued["id"], is_final).await;
+    server.kill();
+    history.execute_batch("COMMIT").unwrap();
+
+    let server = ServerProcess::start(&env);
+    let run = server.run_when(&queued["id"], is_final).await;
+    assert_eq!(run["state"], "unknown", "{run:#}");
+    assert_eq!(calls(dir.path()).len(), 2, "the held run and this one, once each");
+}

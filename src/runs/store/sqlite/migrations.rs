@@ -1,17 +1,17 @@
 //! The schema of the history, as the list of steps that lead to it.
 //!
 //! `user_version` is the number of steps that a database has had. A released step never changes. A
-//! step only adds (*expand*), so that two versions of the server can use a database;
-//! what no version uses any more is removed by a later release (*contract*).
+//! step only adds (*expand*). A later release removes what no version uses any more (*contract*).
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::runs::store::sqlite::open::OpenError;
 
-/// A step, and a query that says whether a database has had it, where `user_version` cannot tell:
-/// the servers of version 1 set any other version back to 1.
+/// A change of the schema.
 struct Step {
     sql: &'static str,
+    /// A query that returns 1 if the step has been applied. Servers of version 1 reset
+    /// `user_version` to 1, so the version alone is not sufficient.
     is_done: Option<&'static str>,
 }
 
